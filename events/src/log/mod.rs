@@ -1,0 +1,160 @@
+//! The event log: appends become durable, consumers read in order per key and resume where they committed.
+//!
+//! Two backends, one contract (`conformance`): `embedded` (SQLite, WAL, `synchronous=FULL`, one group-commit writer) and `kafka`
+//! (librdkafka, acks=all, idempotent). "Confirmed" means the same for both: the record survives `kill -9` and power loss of
+//! what the backend promises to survive, and every later reader sees it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::topic::Topic;
+
+/// Where a record stands. Offsets grow by partition; the embedded log has one partition, 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    pub topic: Topic,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// A record to append; borrowed, because a backend copies it once and the hot path owns nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    pub topic: Topic,
+    /// Records of one key keep their order.
+    pub key: &'a [u8],
+    /// `None` deletes the key of a compacted topic.
+    pub payload: Option<&'a [u8]>,
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// A record read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub position: Position,
+    pub key: Bytes,
+    pub payload: Option<Bytes>,
+    pub headers: Vec<(String, Bytes)>,
+    /// When the log took it, UTC ms of the log's own (real) clock.
+    pub appended_at_ms: i64,
+}
+
+/// Who wants to hear that an append is durable. Called from the backend's own thread: it must not block, and it wakes its
+/// shard at most once per batch.
+pub trait AckSink: Send + Sync + 'static {
+    fn acked(&self, token: u64, outcome: Result<Position, LogError>);
+}
+
+/// What becomes of the confirmation of an append.
+#[derive(Clone)]
+pub enum Ack {
+    /// Nobody waits; a failure is only counted.
+    None,
+    Notify {
+        sink: Arc<dyn AckSink>,
+        token: u64,
+    },
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Notify { token, .. } => write!(f, "Notify({token})"),
+        }
+    }
+}
+
+/// Why an append was not even taken. It never blocks: what to do (wait, shed, close) is the caller's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    #[error("the log's queue is full")]
+    Full,
+    #[error("the record is larger than the log takes")]
+    TooLarge,
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// Why the log failed after it had taken a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    #[error("the log did not confirm in time")]
+    Timeout,
+    #[error("the disk is full")]
+    DiskFull,
+    #[error("the log is closed")]
+    Closed,
+    #[error("{0}")]
+    Backend(String),
+}
+
+/// Where a reader without a group begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Everything kept.
+    Beginning,
+    /// What is appended from now on.
+    End,
+    /// The first record appended at or after this real time, UTC ms.
+    At(i64),
+}
+
+/// Records in order per (topic, partition).
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    /// Every partition of the subscription had been read to its end when this batch was taken.
+    pub at_end: bool,
+}
+
+/// A backend of the log.
+pub trait EventLog: Send + Sync + fmt::Debug + 'static {
+    /// Hands a record over without waiting; `ack` hears when it is durable, or why it is not.
+    ///
+    /// # Errors
+    /// When the record was not taken at all; then `ack` is not called.
+    fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError>;
+
+    /// Reads as a member of a group: partitions are shared among its members, and it goes on after what the group committed
+    /// (a new group: from the beginning).
+    ///
+    /// # Errors
+    /// When the backend refuses the subscription.
+    fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError>;
+
+    /// Reads every partition, alone, and commits nothing: replicas and command followers.
+    ///
+    /// # Errors
+    /// When the backend refuses the subscription.
+    fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError>;
+
+    /// Waits until everything taken so far is confirmed or failed.
+    fn flush(&self, within: Duration) -> BoxFuture<'_, Result<(), LogError>>;
+
+    /// For `/status` and metrics; cheap, asks nobody.
+    fn health(&self) -> Health;
+}
+
+/// How the log is, as it knows without asking anybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    pub backend: &'static str,
+    /// Taken, not confirmed yet.
+    pub queued: u64,
+    /// Real time of the last confirmation, UTC ms; 0 = none yet.
+    pub confirmed_at_ms: i64,
+    /// What is wrong, if anything, and since when (real UTC ms).
+    pub degraded: Option<(i64, String)>,
+}
+
+/// A reader.
+pub trait Subscription: Send {
+    /// The next records, at most `max`; an empty batch after `wait` without any.
+    fn poll(&mut self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Batch, LogError>>;
+
+    /// The group will not see records up to and including these positions again.
+    fn commit<'a>(&'a mut self, positions: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>>;
+}
