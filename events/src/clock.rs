@@ -18,28 +18,19 @@ pub struct Clock {
 
 impl Clock {
     /// The system clock.
-    pub const REAL: Self = Self {
-        origin_ms: 0,
-        real_origin_ms: 0,
-        factor: 1,
-    };
+    pub const REAL: Self = Self { origin_ms: 0, real_origin_ms: 0, factor: 1 };
 
     /// A clock that shows `origin_ms` now and then runs `factor` times as fast as the system's (0 counts as 1).
     #[must_use]
     pub fn starting_at(origin_ms: i64, factor: u32) -> Self {
-        Self {
-            origin_ms,
-            real_origin_ms: real_now_ms(),
-            factor: factor.max(1),
-        }
+        Self { origin_ms, real_origin_ms: real_now_ms(), factor: factor.max(1) }
     }
 
     /// Platform time, UTC ms.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         let elapsed = real_now_ms().saturating_sub(self.real_origin_ms);
-        self.origin_ms
-            .saturating_add(elapsed.saturating_mul(i64::from(self.factor)))
+        self.origin_ms.saturating_add(elapsed.saturating_mul(i64::from(self.factor)))
     }
 }
 
@@ -50,8 +41,6 @@ impl Default for Clock {
 }
 
 fn real_now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
