@@ -1,1 +1,15 @@
-//! placeholder
+//! Events in, orders and bills out, over a thin REST interface.
+//!
+//! Data flows one way: [`consume`] folds the log's events into rows, the pure rooms `order`, `tariff` and `bill` decide, [`store`]
+//! holds the only SQL, [`http`] renders, [`outbox`] carries commands and registry entries back to the log. Knows only `events`:
+//! no frame, no connection.
+
+pub mod config;
+pub mod registry;
+pub mod store;
+
+mod serve;
+
+pub use config::{Config, ConfigError};
+pub use serve::{Api, Render, StartError, start};
+pub use store::{Store, TenantId};
