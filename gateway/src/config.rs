@@ -1,0 +1,365 @@
+//! What an operator can set. Whole and valid before a port is bound; every error names its key.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// The gateway's configuration (`[gateway]` in the TOML file). Times are real time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of this node in events and claims; unique in the cluster. Default: the host's name.
+    pub node: String,
+    /// Number of shards (one thread each). 0 = one per core, less one per eight for the log's threads.
+    pub shards: usize,
+    /// The listener for YKC chargers (TCP).
+    pub ykc: YkcConfig,
+    /// The listener for OCPP chargers (WebSocket).
+    pub ocpp: OcppConfig,
+    /// Health, status and metrics.
+    pub admin: AdminConfig,
+    /// What one peer, one address and all of them may use.
+    pub limits: Limits,
+    /// The promise for money messages.
+    pub money: MoneyConfig,
+    /// Commands from the business side to chargers.
+    pub commands: CommandConfig,
+    /// Goodbye on SIGTERM.
+    pub drain: DrainConfig,
+    /// Trading latency for CPU under load.
+    pub coalesce: CoalesceConfig,
+    /// Follow the claims of other nodes on `ev.session.v1` and publish our own. Off saves a record per login where
+    /// only one gateway exists.
+    pub claims: bool,
+    /// How often deadlines are looked at, ms, 10..=5000. Every time-out may be late by this much.
+    pub sweep_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: host_name(),
+            shards: 0,
+            ykc: YkcConfig::default(),
+            ocpp: OcppConfig::default(),
+            admin: AdminConfig::default(),
+            limits: Limits::default(),
+            money: MoneyConfig::default(),
+            commands: CommandConfig::default(),
+            drain: DrainConfig::default(),
+            coalesce: CoalesceConfig::default(),
+            claims: true,
+            sweep_ms: 1_000,
+        }
+    }
+}
+
+/// `[gateway.ykc]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct YkcConfig {
+    /// Open this listener.
+    pub enabled: bool,
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS; absent = plain TCP (what YKC chargers speak).
+    pub tls: Option<TlsConfig>,
+    /// A charger from which no frame came for this long is gone, ms (heartbeats come every 10 s; YKC V1.6 §1.5).
+    pub silence_ms: u64,
+    /// Answer with the CRC's bytes in the order in which the charger sent its own, if it never sent the standard one.
+    pub mirror_crc_order: bool,
+    /// Most piles on one connection (a concentrator).
+    pub piles_per_connection: usize,
+    /// Send the platform's time (0x56) after login and once a day.
+    pub sync_time: bool,
+}
+
+impl Default for YkcConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([0, 0, 0, 0], 9100)),
+            tls: None,
+            silence_ms: 90_000,
+            mirror_crc_order: true,
+            piles_per_connection: 64,
+            sync_time: true,
+        }
+    }
+}
+
+/// `[gateway.ocpp]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OcppConfig {
+    /// Open this listener.
+    pub enabled: bool,
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS; absent = plain WebSocket (trusted networks, or a proxy in front).
+    pub tls: Option<TlsConfig>,
+    /// The path before the charger's identity, with both slashes.
+    pub path: String,
+    /// Heartbeat interval told in the answer to BootNotification, seconds, at least 1.
+    pub heartbeat_s: u32,
+    /// A connection that said nothing for this long is pinged, ms. Load balancers drop flows that are silent for 60 s.
+    pub ping_after_ms: u64,
+    /// A connection that said nothing for this long, pongs included, is closed, ms.
+    pub silence_ms: u64,
+}
+
+impl Default for OcppConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([0, 0, 0, 0], 9180)),
+            tls: None,
+            path: "/ocpp/".to_owned(),
+            heartbeat_s: 60,
+            ping_after_ms: 45_000,
+            silence_ms: 120_000,
+        }
+    }
+}
+
+/// A certificate chain and its key, PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, leaf first. ECDSA P-256 costs a fifth of RSA-2048 per handshake.
+    pub certificate: PathBuf,
+    /// The private key (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
+
+/// `[gateway.admin]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Address and port of `/livez`, `/readyz`, `/status`, `/metrics`. Not for the internet.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9190)) }
+    }
+}
+
+/// `[gateway.limits]`: a peer that breaks one is refused, counted and logged once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address. Chargers behind one mobile carrier's NAT share an address: keep it generous.
+    pub connections_per_ip: usize,
+    /// New connections taken per second over all shards; more wait in the kernel's queue.
+    pub accepts_per_second: u32,
+    /// From accept to a successful login (YKC) or upgrade (OCPP), ms.
+    pub login_ms: u64,
+    /// The rest of a frame or message that has begun, ms.
+    pub half_frame_ms: u64,
+    /// A peer that takes none of what we send for this long is closed, ms.
+    pub write_ms: u64,
+    /// Longest OCPP message, bytes, 1024..=1048576.
+    pub message_bytes: usize,
+    /// Money messages of one connection that wait for the log; at this number its socket is not read.
+    pub pending_money: usize,
+    /// Events of one connection that wait because the log is full; live data beyond it is shed.
+    pub stalled_events: usize,
+    /// Unusable frames or messages in a row after which the stream is not trusted any more.
+    pub bad_in_a_row: u32,
+    /// Length of the kernel's accept queue per listener.
+    pub backlog: i32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 200_000,
+            connections_per_ip: 20_000,
+            accepts_per_second: 20_000,
+            login_ms: 30_000,
+            half_frame_ms: 10_000,
+            write_ms: 20_000,
+            message_bytes: 256 * 1024,
+            pending_money: 64,
+            stalled_events: 64,
+            bad_in_a_row: 20,
+            backlog: 4096,
+        }
+    }
+}
+
+/// `[gateway.money]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MoneyConfig {
+    /// A money message that the log has not confirmed in this time closes its connection unanswered, ms. Chargers retry.
+    pub ack_ms: u64,
+    /// How often a connection tries again when the log is full, ms.
+    pub retry_ms: u64,
+}
+
+impl Default for MoneyConfig {
+    fn default() -> Self {
+        Self { ack_ms: 20_000, retry_ms: 20 }
+    }
+}
+
+/// `[gateway.commands]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommandConfig {
+    /// How long a charger may take to answer a command, ms. Mobile networks: 30 s.
+    pub answer_ms: u64,
+    /// Commands of one charger that wait for their turn; more are answered `QUEUE_FULL`.
+    pub queue: usize,
+    /// Command ids remembered, so that a command delivered twice is carried out once.
+    pub remembered: usize,
+}
+
+impl Default for CommandConfig {
+    fn default() -> Self {
+        Self { answer_ms: 30_000, queue: 16, remembered: 100_000 }
+    }
+}
+
+/// `[gateway.drain]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainConfig {
+    /// After the signal the gateway stays ready and accepting this long, ms: endpoints and balancers need it.
+    pub delay_ms: u64,
+    /// The goodbyes are spread over this time, ms, so that the chargers do not all reconnect at once.
+    pub spread_ms: u64,
+    /// Connections still waiting for the log are cut after this time (counted from the end of the delay), ms.
+    /// They lose nothing: what was not answered is sent again.
+    pub deadline_ms: u64,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { delay_ms: 5_000, spread_ms: 15_000, deadline_ms: 40_000 }
+    }
+}
+
+/// `[gateway.coalesce]`: above a message rate a shard sleeps a moment each time it runs out of work, and then serves more
+/// messages per wakeup: 20 to 40 % less CPU per message at partial load, for at most this much latency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoalesceConfig {
+    /// The sleep, microseconds, 0..=1000; 0 = never.
+    pub sleep_us: u64,
+    /// Messages per second of one shard from which on it sleeps.
+    pub above_per_second: u64,
+}
+
+impl Default for CoalesceConfig {
+    fn default() -> Self {
+        Self { sleep_us: 500, above_per_second: 10_000 }
+    }
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("gateway.{key}: {problem}")]
+pub struct ConfigError {
+    /// The key, dotted.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Config {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, problem: &str| Err(ConfigError { key, problem: problem.to_owned() });
+        if self.node.is_empty() || self.node.len() > 64 || !self.node.bytes().all(|b| b.is_ascii_graphic()) {
+            return bad("node", "1 to 64 printable ASCII characters without spaces");
+        }
+        if self.shards > 256 {
+            return bad("shards", "at most 256");
+        }
+        if !self.ykc.enabled && !self.ocpp.enabled {
+            return bad("ykc.enabled", "at least one of ykc and ocpp must be enabled");
+        }
+        if !(self.ocpp.path.starts_with('/') && self.ocpp.path.ends_with('/')) {
+            return bad("ocpp.path", "begins and ends with a slash");
+        }
+        if self.ocpp.heartbeat_s == 0 {
+            return bad("ocpp.heartbeat_s", "at least 1: stations take 0 for their own default");
+        }
+        if self.ocpp.ping_after_ms == 0 || self.ocpp.silence_ms <= self.ocpp.ping_after_ms {
+            return bad("ocpp.silence_ms", "longer than ping_after_ms, which is at least 1");
+        }
+        if !(1024..=1_048_576).contains(&self.limits.message_bytes) {
+            return bad("limits.message_bytes", "1024 to 1048576");
+        }
+        if !(10..=5_000).contains(&self.sweep_ms) {
+            return bad("sweep_ms", "10 to 5000");
+        }
+        if self.coalesce.sleep_us > 1_000 {
+            return bad("coalesce.sleep_us", "0 to 1000: more would be felt");
+        }
+        for (key, value) in [
+            ("ykc.silence_ms", self.ykc.silence_ms),
+            ("limits.login_ms", self.limits.login_ms),
+            ("limits.half_frame_ms", self.limits.half_frame_ms),
+            ("limits.write_ms", self.limits.write_ms),
+            ("money.ack_ms", self.money.ack_ms),
+            ("money.retry_ms", self.money.retry_ms),
+            ("commands.answer_ms", self.commands.answer_ms),
+        ] {
+            if value == 0 {
+                return bad(key, "at least 1");
+            }
+        }
+        for (key, value) in [
+            ("ykc.piles_per_connection", self.ykc.piles_per_connection),
+            ("limits.connections", self.limits.connections),
+            ("limits.connections_per_ip", self.limits.connections_per_ip),
+            ("limits.pending_money", self.limits.pending_money),
+            ("limits.stalled_events", self.limits.stalled_events),
+            ("commands.queue", self.commands.queue),
+            ("commands.remembered", self.commands.remembered),
+        ] {
+            if value == 0 {
+                return bad(key, "at least 1");
+            }
+        }
+        if self.limits.connections > 1 << 23 {
+            return bad("limits.connections", "at most 8388608");
+        }
+        if self.limits.accepts_per_second == 0 || self.limits.bad_in_a_row == 0 || self.limits.backlog < 1 {
+            return bad("limits.accepts_per_second", "it, bad_in_a_row and backlog are at least 1");
+        }
+        Ok(())
+    }
+
+    /// The number of shards to start.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        if self.shards > 0 {
+            return self.shards;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cores.saturating_sub(cores.div_ceil(8)).max(1)
+    }
+
+    pub(crate) const fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic()))
+        .unwrap_or_else(|| "gateway".to_owned())
+}
