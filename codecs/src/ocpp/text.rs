@@ -1,0 +1,168 @@
+//! Text of a JSON string that borrows from the message wherever it can.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A string out of a message: borrowed from it, or owned where the sender used escapes (`\/`, `\u0041`).
+///
+/// serde's `#[serde(borrow)]` borrows only for a `Cow` that is a field by itself; inside `Option` and `Vec` it copies.
+/// This type borrows everywhere. A JSON number or boolean where the schema wants a string is accepted and remembered
+/// ([`Text::is_retyped`]); integers keep their digits, fractions are written in the shortest form that reads back.
+#[derive(Clone)]
+pub struct Text<'a>(Form<'a>);
+
+#[derive(Clone)]
+enum Form<'a> {
+    Borrowed(&'a str),
+    Owned(Box<str>),
+    /// Was a number or a boolean.
+    Retyped(Box<str>),
+}
+
+impl<'a> Text<'a> {
+    /// The characters, after unescaping.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Form::Borrowed(text) => text,
+            Form::Owned(text) | Form::Retyped(text) => text,
+        }
+    }
+
+    /// True if no copy was made.
+    pub const fn is_borrowed(&self) -> bool {
+        matches!(self.0, Form::Borrowed(_))
+    }
+
+    /// True if the sender wrote a number or a boolean instead of a string.
+    pub const fn is_retyped(&self) -> bool {
+        matches!(self.0, Form::Retyped(_))
+    }
+
+    /// The same text without the borrow, for what outlives the message.
+    pub fn into_owned(self) -> Text<'static> {
+        Text(match self.0 {
+            Form::Borrowed(text) => Form::Owned(text.into()),
+            Form::Owned(text) => Form::Owned(text),
+            Form::Retyped(text) => Form::Retyped(text),
+        })
+    }
+
+    /// The text as a `Cow`.
+    pub fn into_cow(self) -> Cow<'a, str> {
+        match self.0 {
+            Form::Borrowed(text) => Cow::Borrowed(text),
+            Form::Owned(text) | Form::Retyped(text) => Cow::Owned(text.into_string()),
+        }
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self(Form::Borrowed(""))
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Form::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Form::Owned(text.into_boxed_str()))
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+impl Eq for Text<'_> {}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl std::hash::Hash for Text<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<'a>(std::marker::PhantomData<&'a str>);
+        fn retyped<'a>(value: impl fmt::Display) -> Text<'a> {
+            Text(Form::Retyped(value.to_string().into_boxed_str()))
+        }
+        impl<'de: 'a, 'a> de::Visitor<'de> for Visitor<'a> {
+            type Value = Text<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            #[inline]
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'a>, E> {
+                Ok(Text(Form::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'a>, E> {
+                Ok(Text(Form::Owned(text.into())))
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Text<'a>, E> {
+                Ok(retyped(value))
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Text<'a>, E> {
+                Ok(retyped(value))
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Text<'a>, E> {
+                Ok(retyped(value))
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text<'a>, E> {
+                Ok(retyped(value))
+            }
+        }
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+    }
+}
