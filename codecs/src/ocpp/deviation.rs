@@ -182,3 +182,9 @@ impl<V: Note> Note for Vec<V> {
         self.iter().for_each(|value| value.note(notes));
     }
 }
+
+impl<V: Note> Note for Box<V> {
+    fn note(&self, notes: &mut Notes) {
+        V::note(self, notes);
+    }
+}

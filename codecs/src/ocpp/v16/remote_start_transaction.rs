@@ -27,7 +27,7 @@ pub struct Request<'a> {
     pub id_tag: Text<'a>,
     /// A profile for this transaction.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    pub charging_profile: Option<ChargingProfile<'a>>,
+    pub charging_profile: Option<Box<ChargingProfile<'a>>>,
 }
 
 impl<'a> Payload<'a> for Request<'a> {
