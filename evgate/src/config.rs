@@ -1,0 +1,154 @@
+//! The one configuration: a TOML file, then environment overrides, then one whole, valid struct before a port is bound.
+
+mod environment;
+mod log;
+
+use std::path::{Path, PathBuf};
+
+use events::clock::Clock;
+use serde::{Deserialize, Serialize};
+
+pub use self::log::{Backend, LogConfig};
+use crate::telemetry::TelemetryConfig;
+
+/// Everything an operator can set. `docs/evgate.toml` is an example that holds every key with its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where events become durable.
+    pub log: LogConfig,
+    /// The charger side.
+    pub gateway: gateway::Config,
+    /// The business side.
+    pub api: business_api::Config,
+    /// The platform's clock.
+    pub clock: ClockConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+/// `[clock]`: the platform's clock; leave it alone in production. A demo or a test runs it faster, and then every process of
+/// the platform needs the same three numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClockConfig {
+    /// Platform milliseconds per real millisecond, 1..=3600.
+    pub factor: u32,
+    /// What the platform's clock showed at `real_origin_ms`, UTC ms.
+    pub origin_ms: i64,
+    /// A moment of real time, UTC ms.
+    pub real_origin_ms: i64,
+}
+
+impl Default for ClockConfig {
+    fn default() -> Self {
+        Self::from(Clock::REAL)
+    }
+}
+
+impl From<Clock> for ClockConfig {
+    fn from(clock: Clock) -> Self {
+        Self { factor: clock.factor, origin_ms: clock.origin_ms, real_origin_ms: clock.real_origin_ms }
+    }
+}
+
+impl From<&ClockConfig> for Clock {
+    fn from(config: &ClockConfig) -> Self {
+        Self { origin_ms: config.origin_ms, real_origin_ms: config.real_origin_ms, factor: config.factor }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {error}", .file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not TOML, or holds an unknown key or a value of the wrong type. The text has line and key.
+    #[error("{}: {error}", .file.display())]
+    Parse {
+        /// Which.
+        file: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// A variable that names no key, or has a value of the wrong type.
+    #[error("environment variable {name}: {problem}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A value that cannot be; the text begins with the key.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Which parts a subcommand starts, and so which sections must make sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Gateway and API in one process.
+    Serve,
+    /// Only the gateway.
+    Gateway,
+    /// Only the API.
+    Api,
+}
+
+impl Config {
+    /// Reads the file (none: defaults), applies the environment, and checks nothing yet.
+    ///
+    /// # Errors
+    /// What is wrong, with file and line, or the variable.
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut table = toml::Table::new();
+        if let Some(file) = file {
+            let text =
+                std::fs::read_to_string(file).map_err(|error| ConfigError::Read { file: file.to_path_buf(), error })?;
+            let parse = |error| ConfigError::Parse { file: file.to_path_buf(), error: Box::new(error) };
+            // Typed first: these errors show the line.
+            toml::from_str::<Self>(&text).map_err(parse)?;
+            table = toml::from_str(&text).map_err(parse)?;
+        }
+        environment::apply(&mut table, environment)?;
+        Self::deserialize(table).map_err(|error| ConfigError::Invalid(error.to_string()))
+    }
+
+    /// Checks every value of the sections that `parts` uses.
+    ///
+    /// # Errors
+    /// The first key that cannot work.
+    pub fn validate(&self, parts: Parts) -> Result<(), ConfigError> {
+        let invalid = ConfigError::Invalid;
+        self.telemetry.validate().map_err(invalid)?;
+        self.log.validate().map_err(invalid)?;
+        if !(1..=3_600).contains(&self.clock.factor) {
+            return Err(invalid("clock.factor: must be 1..=3600".into()));
+        }
+        if parts != Parts::Serve && self.log.backend == Backend::Embedded {
+            return Err(invalid(
+                "log.backend: the embedded log belongs to one process; gateway and api apart need \"kafka\" (or use `evgate serve`)"
+                    .into(),
+            ));
+        }
+        if parts != Parts::Api {
+            self.gateway.validate().map_err(|error| invalid(error.to_string()))?;
+        }
+        if parts != Parts::Gateway {
+            self.api.validate().map_err(|error| invalid(format!("api.{error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Puts event log and database into one folder.
+    pub fn keep_data_in(&mut self, folder: &Path) {
+        self.log.embedded.path = folder.join("log");
+        self.api.database_url = format!("sqlite:{}", folder.join("evgate.db").display());
+    }
+}

@@ -1,0 +1,220 @@
+//! The walls of the house (ARCHITECTURE.md): which crate may know which, and what the pure rooms may not touch.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Crate -> the crates of this workspace it may depend on, in any way (tests and benches included).
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("codecs", &[]),
+    ("events", &[]),
+    ("gateway", &["codecs", "events"]),
+    ("business-api", &["events"]),
+    ("simulator", &["codecs"]),
+    ("load", &["simulator", "codecs"]),
+    ("evgate", &["codecs", "events", "gateway", "business-api", "simulator", "load"]),
+];
+
+/// Everything `codecs` may link. None of these opens a socket or a file, tells the time or writes a log line; whoever adds one
+/// checks that first.
+const CODECS_DEPENDENCIES: [&str; 12] = [
+    "base64",
+    "bytes",
+    "crc",
+    "hex",
+    "httparse",
+    "memchr",
+    "nom",
+    "serde",
+    "serde_json",
+    "sha1",
+    "thiserror",
+    // Only for `codec::{Decoder, Encoder}`: the sources may name nothing else of it, see below.
+    "tokio-util",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+struct Package {
+    name: String,
+    /// (name, is it a normal dependency)
+    dependencies: Vec<(String, bool)>,
+}
+
+fn packages() -> Vec<Package> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let out = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| Package {
+            name: package["name"].as_str().unwrap().to_owned(),
+            dependencies: package["dependencies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|dependency| (dependency["name"].as_str().unwrap().to_owned(), dependency["kind"].is_null()))
+                .collect(),
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_between_crates_point_one_way() {
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    let packages = packages();
+    let members: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(members, allowed.keys().copied().collect(), "a new crate gets its row in ARROWS first");
+    let mut wrong = Vec::new();
+    for package in &packages {
+        for (dependency, _) in &package.dependencies {
+            if members.contains(dependency.as_str()) && !allowed[package.name.as_str()].contains(&dependency.as_str()) {
+                wrong.push(format!("{} -> {dependency}", package.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that point the wrong way: {wrong:?}");
+}
+
+#[test]
+fn codecs_links_nothing_that_could_do_io() {
+    let packages = packages();
+    let codecs = packages.iter().find(|package| package.name == "codecs").unwrap();
+    let unknown: Vec<_> = codecs
+        .dependencies
+        .iter()
+        .filter(|(name, normal)| *normal && !CODECS_DEPENDENCIES.contains(&name.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "not on the list of {:?}: {unknown:?}", CODECS_DEPENDENCIES);
+}
+
+/// Words that a pure room may not contain, each with what it would break.
+const BANNED: [(&str, &str); 25] = [
+    ("std::fs", "I/O"),
+    ("std::net", "I/O"),
+    ("std::process", "I/O"),
+    ("std::env", "hidden input"),
+    ("std::thread", "a thread"),
+    ("tokio::", "I/O or a runtime"),
+    ("tokio_util::", "I/O or a runtime"),
+    ("async fn", "I/O or a runtime"),
+    ("sqlx", "a database"),
+    ("rusqlite", "a database"),
+    ("rdkafka", "a log"),
+    ("reqwest", "I/O"),
+    ("EventLog", "a log"),
+    ("SystemTime", "a clock"),
+    ("Instant", "a clock"),
+    ("now_ms", "a clock"),
+    ("clock::", "a clock"),
+    ("rand::", "hidden input"),
+    ("tracing", "logging"),
+    ("log::", "logging"),
+    ("metrics::", "telemetry"),
+    ("println!", "output"),
+    ("eprintln!", "output"),
+    ("static mut", "hidden state"),
+    ("thread_local!", "hidden state"),
+];
+
+/// `word` in `line`, but not as the tail of a longer identifier (an identifier that only ends like a word is none).
+fn holds(line: &str, word: &str) -> bool {
+    let mut from = 0;
+    while let Some(at) = line[from..].find(word) {
+        let start = from + at;
+        let before = line[..start].chars().next_back();
+        let after = line[start + word.len()..].chars().next();
+        let own = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let open_end = !word.ends_with(|c: char| c.is_alphanumeric());
+        if !own(before) && (open_end || !own(after)) {
+            return true;
+        }
+        from = start + word.len();
+    }
+    false
+}
+
+fn rust_files(under: &Path, found: &mut Vec<PathBuf>) {
+    if under.is_file() {
+        found.push(under.to_path_buf());
+        return;
+    }
+    for entry in fs::read_dir(under).unwrap_or_else(|error| panic!("{}: {error}", under.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Code lines of a file: no comments, and nothing from the test module (by house style the last item) on.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .map(|(number, line)| (number + 1, line.split("//").next().unwrap_or_default()))
+}
+
+fn violations(under: &Path, allowed: &[&str]) -> Vec<String> {
+    let mut files = Vec::new();
+    rust_files(under, &mut files);
+    assert!(!files.is_empty(), "nothing under {}", under.display());
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in code_lines(&text) {
+            if allowed.iter().any(|exact| line.contains(exact)) {
+                continue;
+            }
+            for (word, breaks) in BANNED {
+                if holds(line, word) {
+                    wrong.push(format!("{}:{number}: `{word}` ({breaks})", file.display()));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn codecs_has_no_io_no_clock_no_log() {
+    let wrong = violations(&root().join("codecs/src"), &["tokio_util::codec"]);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_order_state_machine_has_no_io_no_clock_no_log() {
+    let wrong = violations(&root().join("business-api/src/order"), &[]);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn billing_has_no_io_no_clock_no_log() {
+    let wrong = violations(&root().join("business-api/src/bill"), &[]);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_scanner_sees_what_it_must_see() {
+    assert!(holds("let t = std::time::Instant::now();", "Instant"));
+    assert!(holds("use tokio::net::TcpStream;", "tokio::"));
+    assert!(holds("tracing::info!(\"x\")", "tracing"));
+    assert!(!holds("let constant = InstantCamera;", "Instant"));
+    assert!(!holds("catalog::entry()", "log::"));
+    assert_eq!(code_lines("a // std::fs\n#[cfg(test)]\nstd::fs").count(), 1);
+    assert_eq!(code_lines("a // std::fs").next(), Some((1, "a ")));
+}
