@@ -4,9 +4,12 @@
 //! holds the only SQL, [`http`] renders, [`outbox`] carries commands and registry entries back to the log. Knows only `events`:
 //! no frame, no connection.
 
+pub mod bill;
 pub mod config;
+pub mod order;
 pub mod registry;
 pub mod store;
+pub mod tariff;
 
 mod serve;
 

@@ -1,0 +1,156 @@
+//! The charger's record in every state (T9, T10, T12, T28, T29) and the estimate that stands in for it (T22). No record is ever
+//! dropped, and none overwrites another.
+
+use events::units::EnergyE4;
+
+use super::effect::{Alarm, Effect, WorkItem};
+use super::record::Record;
+use super::state::{CloseReason, Estimate, ExceptionCode, Order, RecordStatus, State};
+use super::step::Work;
+use super::stop_reason::{StopGroup, stop_group};
+
+pub(super) fn recorded(work: &mut Work, record: &Record) -> bool {
+    if work.order.session.as_deref().is_some_and(|known| known != record.session) {
+        return false;
+    }
+    let order = &work.order;
+    if order.record.as_ref().is_some_and(|known| known.digest == record.digest)
+        || order.other_digests.contains(&record.digest)
+    {
+        duplicate(work);
+        return true;
+    }
+    if order.record.is_some() {
+        conflict(work, record);
+        return true;
+    }
+    let empty = record.total_energy(order.meter_start) == Some(EnergyE4::ZERO);
+    match work.state() {
+        State::PendingPayment if empty => {
+            keep(work, record);
+            work.detail("a record without energy before the payment");
+        }
+        State::Starting if empty => {
+            keep(work, record);
+            work.close_unstarted("T7", State::StartFailed, CloseReason::RecordWithoutEnergy);
+            work.detail(record.stop_reason.clone());
+        }
+        State::StartFailed if empty => {
+            keep(work, record);
+            work.stay("T10");
+        }
+        State::StartFailed => {
+            work.alarm(Alarm::LateStart);
+            accept(work, record, "T9");
+        }
+        State::PendingPayment
+        | State::Starting
+        | State::Charging
+        | State::Stopping
+        | State::AwaitingRecord
+        | State::Exception => accept(work, record, "T12"),
+        State::Settling | State::Unpaid | State::Completed | State::ClosedZero | State::Cancelled => {
+            beside_estimate(work, record);
+        }
+    }
+    true
+}
+
+/// T28.
+fn duplicate(work: &mut Work) {
+    if work.order.record_status == RecordStatus::Received {
+        work.order.record_status = RecordStatus::Duplicate;
+    }
+    work.effect(Effect::CountDuplicate);
+}
+
+/// T29.
+fn conflict(work: &mut Work, record: &Record) {
+    work.stay("T29");
+    work.order.record_status = RecordStatus::Conflict;
+    work.order.other_digests.push(record.digest);
+    let version = u32::try_from(work.order.other_digests.len()).unwrap_or(u32::MAX).saturating_add(1);
+    work.effect(Effect::StoreRecord { version, digest: record.digest });
+    work.effect(Effect::OpenWorkItem(WorkItem::RecordConflict));
+}
+
+/// Makes it the record that counts.
+pub(super) fn keep(work: &mut Work, record: &Record) {
+    let order = &mut work.order;
+    order.session.get_or_insert_with(|| record.session.clone());
+    order.record_status = RecordStatus::Received;
+    order.started_at_ms = order.started_at_ms.or(record.started_at_ms);
+    order.ended_at_ms.get_or_insert(work.at_ms);
+    order.record = Some(record.clone());
+    work.effect(Effect::StoreRecord { version: 1, digest: record.digest });
+}
+
+/// T9, T12, T30: keep it and bill it; without a payer it is held.
+pub(super) fn accept(work: &mut Work, record: &Record, transition: &'static str) {
+    keep(work, record);
+    if stop_group(&record.stop_reason) == StopGroup::Aborted {
+        work.alarm(Alarm::AbnormalStop);
+    }
+    work.detail(record.stop_reason.clone());
+    if work.order.payer.is_some() {
+        settle(work, transition);
+    } else {
+        work.hold(transition, ExceptionCode::OrphanRecord);
+    }
+}
+
+fn settle(work: &mut Work, transition: &'static str) {
+    work.go(transition, State::Settling);
+    work.order.closed_at_ms = None;
+    work.order.charger_offline = false;
+    work.order.offline_since_ms = None;
+    work.effect(Effect::Bill);
+}
+
+/// A first record after the order was settled by an estimate, or closed without one: it changes nothing by itself (T22).
+fn beside_estimate(work: &mut Work, record: &Record) {
+    let agrees = work.order.estimate.as_ref().is_some_and(|estimate| {
+        let energy = record.total_energy(work.order.meter_start);
+        let apart = energy.and_then(|energy| energy.checked_sub(estimate.energy));
+        apart.is_some_and(|apart| apart.0.unsigned_abs() <= work.policy.estimate_tolerance.0.unsigned_abs())
+    });
+    keep(work, record);
+    if agrees {
+        work.detail("the record agrees with the estimate");
+        return;
+    }
+    work.stay("T29");
+    work.order.record_status = RecordStatus::Conflict;
+    work.effect(Effect::OpenWorkItem(WorkItem::RecordConflict));
+}
+
+/// T22.
+pub(super) fn estimate(work: &mut Work, estimate: &Estimate, payer: Option<&str>) -> bool {
+    if work.order.estimate.as_ref() == Some(estimate) {
+        return true; // Said again.
+    }
+    if work.state() != State::Exception || !approved(estimate) || !somebody_pays(&work.order, payer) {
+        return false;
+    }
+    if work.order.payer.is_none() {
+        work.order.payer = payer.map(ToOwned::to_owned);
+    }
+    work.detail(format!("{} kWh, {}", estimate.energy, estimate.reason));
+    work.order.estimate = Some(estimate.clone());
+    work.order.ended_at_ms.get_or_insert(work.at_ms);
+    settle(work, "T22");
+    true
+}
+
+/// Two people, a reason, and figures that can be billed.
+fn approved(estimate: &Estimate) -> bool {
+    let names = !estimate.requested_by.is_empty() && !estimate.approved_by.is_empty() && !estimate.reason.is_empty();
+    names
+        && estimate.requested_by != estimate.approved_by
+        && !estimate.energy.is_negative()
+        && estimate.started_at_ms <= estimate.ended_at_ms
+}
+
+fn somebody_pays(order: &Order, payer: Option<&str>) -> bool {
+    order.payer.is_some() || payer.is_some_and(|payer| !payer.is_empty())
+}

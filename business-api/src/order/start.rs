@@ -1,0 +1,132 @@
+//! From the payment to the first current: T2 to T8.
+
+use events::units::{EnergyE4, Fen};
+
+use super::effect::{Alarm, Effect};
+use super::state::{CloseReason, State, TimerKind};
+use super::step::Work;
+
+/// T2, T3a.
+pub(super) fn paid(work: &mut Work, amount: Fen) -> bool {
+    if work.order.paid == amount && amount > Fen::ZERO {
+        return true; // The same payment again.
+    }
+    if !matches!(work.state(), State::PendingPayment | State::Cancelled) {
+        return false;
+    }
+    if work.order.prepay != Some(amount) {
+        work.alarm(Alarm::PaymentAmountDiffers);
+        work.detail(format!("{amount} yuan paid"));
+        return true;
+    }
+    work.order.paid = amount;
+    if work.state() == State::Cancelled {
+        work.stay("T3a");
+        work.refund(amount);
+    } else {
+        work.go("T2", State::Starting);
+        send_start(work);
+    }
+    true
+}
+
+/// Sends the start command and gives it its time.
+pub(super) fn send_start(work: &mut Work) {
+    work.order.start_sent_at_ms = Some(work.at_ms);
+    work.effect(Effect::SendStart);
+    work.timer(work.policy.start_ms, TimerKind::StartTimeout);
+}
+
+/// T3 by the user.
+pub(super) fn cancel(work: &mut Work) -> bool {
+    match work.state() {
+        State::PendingPayment => close_payment(work, CloseReason::UserCancelled),
+        State::Cancelled => {}
+        _ => return false,
+    }
+    true
+}
+
+/// T3.
+pub(super) fn close_payment(work: &mut Work, reason: CloseReason) {
+    work.close_unstarted("T3", State::Cancelled, reason);
+    work.effect(Effect::CloseChannelOrder);
+}
+
+/// T4. Later than that it is only late.
+pub(super) fn accepted(work: &mut Work) -> bool {
+    match work.state() {
+        State::PendingPayment | State::Cancelled => return false,
+        State::Starting if work.order.accepted_at_ms.is_none() => {
+            work.order.accepted_at_ms = Some(work.at_ms);
+            work.stay("T4");
+        }
+        _ => {}
+    }
+    true
+}
+
+/// T6, T7.
+pub(super) fn refused(work: &mut Work, code: &str, not_plugged: bool) -> bool {
+    match work.state() {
+        State::Starting => {
+            let sent_ms = work.order.start_sent_at_ms.unwrap_or(work.order.created_at_ms);
+            if not_plugged && work.at_ms.saturating_sub(sent_ms) < work.policy.not_plugged_ms {
+                work.stay("T6");
+                work.detail("plug in the connector");
+            } else {
+                work.close_unstarted("T7", State::StartFailed, CloseReason::Refused(code.to_owned()));
+                work.detail(format!("code {code}"));
+            }
+        }
+        State::StartFailed => {}
+        _ => return false,
+    }
+    true
+}
+
+/// T7 for a command that the charger never saw.
+pub(super) fn undelivered(work: &mut Work, code: &str) -> bool {
+    match work.state() {
+        State::Starting => {
+            work.close_unstarted("T7", State::StartFailed, CloseReason::Undelivered(code.to_owned()));
+            work.detail(code);
+        }
+        State::StartFailed => {}
+        _ => return false,
+    }
+    true
+}
+
+/// It may have started: T8 decides.
+pub(super) fn unanswered(work: &mut Work) -> bool {
+    !matches!(work.state(), State::PendingPayment | State::Cancelled)
+}
+
+/// T5; also said again after a reconnect, and after the platform gave up.
+pub(super) fn started(work: &mut Work, session: &str, started_at_ms: i64, meter_start: Option<EnergyE4>) -> bool {
+    if work.order.session.as_deref().is_some_and(|known| known != session) {
+        return false;
+    }
+    match work.state() {
+        State::PendingPayment | State::Cancelled => return false,
+        State::Starting => {
+            work.go("T5", State::Charging);
+            work.order.charging_at_ms = Some(work.at_ms);
+        }
+        State::Charging | State::Stopping => super::live::seen_charging(work),
+        State::StartFailed if work.order.started_at_ms.is_none() && work.order.record.is_none() => {
+            // The platform has closed it: whatever flows now is outside the order, and should not flow.
+            work.order.session = Some(session.to_owned());
+            work.alarm(Alarm::LateStart);
+            work.send_stop();
+            work.detail("started after the platform gave up");
+        }
+        _ => {}
+    }
+    let order = &mut work.order;
+    order.session.get_or_insert_with(|| session.to_owned());
+    order.started_at_ms.get_or_insert(started_at_ms);
+    order.meter_start = order.meter_start.or(meter_start);
+    true
+}
