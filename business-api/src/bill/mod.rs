@@ -14,6 +14,8 @@ mod result;
 mod rounding;
 mod split;
 
+pub mod cases;
+
 pub use engine::{needs_samples, rate};
 pub use input::{
     ChargerPeriod, ChargerSplit, FreeWindow, Occupancy, Options, PricePolicy, Rate, Sample, Session, SplitTariff,
