@@ -59,6 +59,12 @@ impl Topic {
         }
     }
 
+    /// The place of this topic in [`Topic::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// Only the last record per key has to be kept.
     #[must_use]
     pub const fn compacted(self) -> bool {
@@ -86,5 +92,18 @@ impl Topic {
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_is_the_place_in_all() {
+        for (place, topic) in Topic::ALL.into_iter().enumerate() {
+            assert_eq!(topic.index(), place);
+            assert_eq!(Topic::from_name(topic.name()), Some(topic));
+        }
     }
 }

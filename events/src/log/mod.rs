@@ -4,11 +4,20 @@
 //! (librdkafka, acks=all, idempotent). "Confirmed" means the same for both: the record survives `kill -9` and power loss of
 //! what the backend promises to survive, and every later reader sees it.
 
+mod config;
+mod durable;
+pub mod embedded;
+pub mod kafka;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub use self::{
+    config::{EmbeddedConfig, KafkaConfig, Keep, LogConfig, OpenError, open},
+    durable::{NotDurable, append_durable},
+};
 use crate::topic::Topic;
 
 /// Where a record stands. Offsets grow by partition; the embedded log has one partition, 0.
@@ -106,7 +115,8 @@ pub enum Start {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     pub records: Vec<Record>,
-    /// Every partition of the subscription had been read to its end when this batch was taken.
+    /// Every partition of the subscription had been read to its end when this batch was taken. False for a member of a group
+    /// that has no partition (yet). Kafka: true as of the last answer of the brokers, which is at most some 100 ms old.
     pub at_end: bool,
 }
 
@@ -126,6 +136,8 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError>;
 
     /// Reads every partition, alone, and commits nothing: replicas and command followers.
+    ///
+    /// `Start::End` on Kafka asks the brokers where the end is, on the calling thread, for at most ten seconds.
     ///
     /// # Errors
     /// When the backend refuses the subscription.
@@ -152,9 +164,14 @@ pub struct Health {
 
 /// A reader.
 pub trait Subscription: Send {
-    /// The next records, at most `max`; an empty batch after `wait` without any.
+    /// The next records, at most `max`; an empty batch after `wait` without any, or at once when the end was reached since
+    /// the last batch. Cancel-safe: a future that is dropped loses no
+    /// record. Runs on a tokio runtime, and never blocks its threads.
     fn poll(&mut self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Batch, LogError>>;
 
     /// The group will not see records up to and including these positions again.
+    ///
+    /// Positions of a partition that another member owns by now are passed over: that member sees those records again (at
+    /// least once). A subscription made by `tail` has nothing to commit and answers `Ok`.
     fn commit<'a>(&'a mut self, positions: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>>;
 }

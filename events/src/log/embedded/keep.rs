@@ -1,0 +1,106 @@
+//! What need not be kept is deleted, a bounded number of rows at a time, so that appends never wait long.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    store::{self, ROW_BYTES, TopicState},
+    writer::States,
+};
+use crate::{log::config::Keep, topic::Topic};
+
+const ROWS: i64 = 2000;
+const HOUR_MS: i64 = 3_600_000;
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub keep: [Keep; Topic::ALL.len()],
+    pub tombstone_ms: i64,
+}
+
+impl Keeper {
+    /// One round over all topics; true when a topic has more to delete than one round takes.
+    pub fn round(&self, conn: &mut Connection, topics: &mut States, now_ms: i64, full: bool) -> rusqlite::Result<bool> {
+        let positions = store::positions(conn)?;
+        let mut more = false;
+        for ((topic, state), keep) in Topic::ALL.into_iter().zip(topics.iter_mut()).zip(&self.keep) {
+            if state.records == 0 {
+                continue;
+            }
+            let tx = conn.transaction()?;
+            let mut after = *state;
+            let rows = if topic.compacted() {
+                forget_tombstones(&tx, topic, now_ms - self.tombstone_ms, &mut after)?
+            } else {
+                // What a group has not read is kept. A topic without groups has no reader that would miss anything.
+                let read = positions.iter().filter(|(_, of, _)| *of == topic).map(|(_, _, offset)| offset + 1).min();
+                let floor = read.unwrap_or(state.next);
+                // With the disk full, data that may be shed anyway makes room for money.
+                let expendable = full && matches!(topic, Topic::Raw | Topic::Telemetry);
+                cut(&tx, topic, *keep, now_ms, floor, expendable, &mut after)?
+            };
+            if rows > 0 {
+                store::set_topic_state(&tx, topic, after)?;
+                tx.commit()?;
+                *state = after;
+            }
+            more |= rows >= ROWS;
+        }
+        Ok(more)
+    }
+}
+
+/// Deletes the oldest records before `floor` that are too old or too many; how many it deleted.
+fn cut(
+    conn: &Connection,
+    topic: Topic,
+    keep: Keep,
+    now_ms: i64,
+    floor: i64,
+    expendable: bool,
+    state: &mut TopicState,
+) -> rusqlite::Result<i64> {
+    let young = match (expendable, i64::try_from(keep.hours)) {
+        (true, _) => floor,
+        (false, Ok(hours)) if hours > 0 => {
+            store::first_at(conn, topic, now_ms.saturating_sub(hours.saturating_mul(HOUR_MS)))?
+        }
+        _ => 0,
+    };
+    let bytes_max = if keep.mbytes == 0 { i64::MAX } else { i64::try_from(keep.mbytes << 20).unwrap_or(i64::MAX) };
+    let name = topic.name();
+    let mut select = conn
+        .prepare_cached(&format!("SELECT off, {ROW_BYTES} FROM \"{name}\" WHERE off < ?1 ORDER BY off LIMIT {ROWS}"))?;
+    let mut rows = select.query([floor])?;
+    let (mut upto, mut count) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let (offset, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if offset >= young && state.bytes <= bytes_max {
+            break;
+        }
+        state.bytes -= bytes;
+        state.records -= 1;
+        upto = offset + 1;
+        count += 1;
+    }
+    if count > 0 {
+        conn.prepare_cached(&format!("DELETE FROM \"{name}\" WHERE off < ?1"))?.execute([upto])?;
+    }
+    Ok(count)
+}
+
+/// A deleted key is forgotten when every reader had time to hear of it.
+fn forget_tombstones(conn: &Connection, topic: Topic, before_ms: i64, state: &mut TopicState) -> rusqlite::Result<i64> {
+    let name = topic.name();
+    let mut delete = conn.prepare_cached(&format!(
+        "DELETE FROM \"{name}\" WHERE off IN
+             (SELECT off FROM \"{name}\" WHERE payload IS NULL AND at_ms < ?1 LIMIT {ROWS}) RETURNING {ROW_BYTES}"
+    ))?;
+    let mut rows = delete.query(params![before_ms])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        state.bytes -= row.get::<_, i64>(0)?;
+        state.records -= 1;
+        count += 1;
+    }
+    Ok(count)
+}

@@ -1,0 +1,162 @@
+//! The producer: one record per event, confirmations on librdkafka's polling thread, a new client when the old one is beyond help.
+
+use std::{
+    mem,
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
+};
+
+use super::client::{self, Vitals};
+use crate::{
+    clock::Clock,
+    log::{Ack, Append, AppendError, KafkaConfig, LogError, Position},
+    topic::Topic,
+};
+
+type Client = ThreadedProducer<Deliveries>;
+
+/// Rides through librdkafka with the record.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    ack: Ack,
+    topic: Topic,
+}
+
+pub(super) struct Deliveries(Arc<Vitals>);
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        client::log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.degrade(format!("{error}: {reason}"));
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Waiting>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
+        let outcome = match result {
+            Ok(message) => {
+                self.0.confirmed_at_ms.store(Clock::REAL.now_ms(), Ordering::Relaxed);
+                self.0.well();
+                Ok(Position { topic: waiting.topic, partition: message.partition(), offset: message.offset() })
+            }
+            Err((error, _)) => {
+                let failed = client::log_error(error);
+                if failed != LogError::Closed {
+                    self.0.degrade(error.to_string());
+                }
+                Err(failed)
+            }
+        };
+        if let Ack::Notify { sink, token } = &waiting.ack {
+            sink.acked(*token, outcome);
+        }
+    }
+}
+
+pub(super) struct Producer {
+    properties: ClientConfig,
+    client: RwLock<Arc<Client>>,
+    vitals: Arc<Vitals>,
+    record_max: usize,
+}
+
+impl Producer {
+    pub fn new(config: &KafkaConfig, vitals: Arc<Vitals>) -> KafkaResult<Self> {
+        let record_max = config.record_kbytes_max as usize * 1024;
+        let mut properties = client::properties(config, &Default::default());
+        properties
+            .set("enable.idempotence", "true") // with it: acks=all, retries without end, order kept over retries
+            .set("acks", "all")
+            .set("compression.type", "lz4")
+            // The Java client's partitioner: other programs that write or join on the same keys find the same partition.
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", config.linger_ms.to_string())
+            .set("queue.buffering.max.kbytes", config.queue_kbytes.to_string())
+            .set("queue.buffering.max.messages", config.queue_records.to_string())
+            .set("message.timeout.ms", config.message_timeout_ms.to_string())
+            .set("request.timeout.ms", "10000") // a broker that hangs is given up long before the record is
+            .set("message.max.bytes", (record_max + 32_768).to_string());
+        for (key, value) in &config.producer_options {
+            properties.set(key, value);
+        }
+        let client = properties.create_with_context(Deliveries(Arc::clone(&vitals)))?;
+        Ok(Self { properties, client: RwLock::new(Arc::new(client)), vitals, record_max })
+    }
+
+    pub fn client(&self) -> Arc<Client> {
+        Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn append(&self, name: &str, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
+        let headers_len = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if record.key.len() + record.payload.map_or(0, <[u8]>::len) + headers_len > self.record_max {
+            return Err(AppendError::TooLarge);
+        }
+        let mut out = BaseRecord::<[u8], [u8], _>::with_opaque_to(name, Box::new(Waiting { ack, topic: record.topic }))
+            .key(record.key);
+        if let Some(payload) = record.payload {
+            out = out.payload(payload);
+        }
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            let add = |headers: OwnedHeaders, (key, value): &(&str, &[u8])| {
+                headers.insert(Header { key, value: Some(*value) })
+            };
+            out = out.headers(record.headers.iter().fold(headers, add));
+        }
+        let sent = self.client.read().unwrap_or_else(PoisonError::into_inner).send(out);
+        let Err((error, out)) = sent else { return Ok(()) };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Err(AppendError::Full),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(AppendError::TooLarge),
+            Some(RDKafkaErrorCode::Fatal) => {
+                self.renew();
+                let sent = self.client.read().unwrap_or_else(PoisonError::into_inner).send(out);
+                sent.map_err(|_| AppendError::Full)
+            }
+            // The topic is not there, or the client cannot take it for now: as with a full queue, later may be better.
+            _ => {
+                self.vitals.degrade(format!("{name}: {error}"));
+                Err(AppendError::Full)
+            }
+        }
+    }
+
+    /// An idempotent producer that has lost its sequence takes nothing any more. What it still holds fails, and is heard of by
+    /// its acks; a new one goes on.
+    fn renew(&self) {
+        let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
+        let Some((code, reason)) = client.client().fatal_error() else { return }; // somebody else has renewed it
+        tracing::error!(%code, reason, "Kafka producer failed for good, starting a new one");
+        match self.properties.create_with_context(Deliveries(Arc::clone(&self.vitals))) {
+            Ok(new) => {
+                let old = mem::replace(&mut *client, Arc::new(new));
+                // Dropping it waits for its thread.
+                thread::spawn(move || drop(old));
+            }
+            Err(error) => self.vitals.degrade(error.to_string()),
+        }
+    }
+
+    pub fn flush(&self, within: Duration) -> Result<(), LogError> {
+        self.client().flush(within).map_err(|error| client::log_error(&error))
+    }
+
+    pub fn queued(&self) -> u64 {
+        u64::try_from(self.client().in_flight_count()).unwrap_or(0)
+    }
+}
