@@ -80,6 +80,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// The body is shorter than the field table of its type.
+    #[inline]
     pub fn message(&self) -> Result<Message<'a>, ParseError> {
         Message::parse(self.kind, self.body)
     }
@@ -87,17 +88,15 @@ impl<'a> Frame<'a> {
     /// Takes all of `raw` as one frame, whatever its length byte and checksum say: for tools that are given a frame
     /// and have to show it, never for a connection. `None` without a start byte or below [`FRAME_MIN`] bytes.
     pub fn whole(raw: &'a [u8]) -> Option<Self> {
-        let [START, length, s0, s1, encryption, kind, rest @ ..] = raw else { return None };
-        let (body, crc) = rest.split_last_chunk()?;
-        let stated = u16::from_le_bytes(*crc);
-        let computed = crc16(raw.get(2..raw.len() - 2)?);
+        let [START, length, ..] = raw else { return None };
+        let Parts { seq, encryption, kind, body, stated, computed } = split(raw)?;
         let length_rule = match usize::from(*length) {
             l if l + 4 == raw.len() => LengthRule::Standard,
             l if l + 8 == raw.len() => LengthRule::BodyOnly,
             _ => LengthRule::Wrong,
         };
         let crc_order = order(stated, computed).unwrap_or(CrcOrder::Wrong);
-        Some(Self { seq: [*s0, *s1], encryption: *encryption, kind: *kind, body, crc_order, length_rule, raw })
+        Some(Self { seq, encryption, kind, body, crc_order, length_rule, raw })
     }
 }
 
@@ -164,50 +163,58 @@ pub fn scan(buf: &[u8], options: ScanOptions) -> Scan<'_> {
         // Ask for the flag first: it unmasks most of the start bytes that are none.
         return incomplete(buf, total, if buf.len() < 5 { 5 } else { total }, options);
     };
-    let (candidate, error) = match check(raw) {
-        Ok(frame) => return deliver(frame),
-        Err(failed) => failed,
-    };
+    let Some(parts) = split(raw) else { return incomplete(buf, FRAME_MIN, FRAME_MIN, options) };
+    match order(parts.stated, parts.computed) {
+        Some(crc_order) => deliver(raw, parts, crc_order, LengthRule::Standard),
+        None => wrong_crc(buf, raw, parts, options),
+    }
+}
+
+/// What becomes of a frame whose checksum is wrong.
+#[cold]
+fn wrong_crc<'a>(buf: &'a [u8], raw: &'a [u8], parts: Parts<'a>, options: ScanOptions) -> Scan<'a> {
     // A length byte too small for its type may count only the body (seen from one platform). The rule depends on the
     // first 6 bytes alone, so the same stream gives the same frames however it is cut.
-    if kind::body_min(candidate.kind).is_some_and(|min| length < min + LENGTH_MIN) {
-        let Some(raw) = buf.get(..total + 4) else { return incomplete(buf, total + 4, total + 4, options) };
-        if let Ok(frame) = check(raw) {
-            return deliver(Frame { length_rule: LengthRule::BodyOnly, ..frame });
+    let length = raw.len() - 4;
+    if kind::body_min(parts.kind).is_some_and(|min| length < usize::from(min) + 4) {
+        let total = raw.len() + 4;
+        let Some(longer) = buf.get(..total) else { return incomplete(buf, total, total, options) };
+        if let Some(parts) = split(longer)
+            && let Some(crc_order) = order(parts.stated, parts.computed)
+        {
+            return deliver(longer, parts, crc_order, LengthRule::BodyOnly);
         }
     }
     if options.ignore_crc {
-        return deliver(Frame { crc_order: CrcOrder::Wrong, ..candidate });
+        return deliver(raw, parts, CrcOrder::Wrong, LengthRule::Standard);
     }
-    Scan::Skip { consumed: 1, error }
+    let Parts { kind, stated, computed, .. } = parts;
+    Scan::Skip { consumed: 1, error: FrameError::BadCrc { kind, stated, computed } }
 }
 
-/// Splits `raw`, a whole frame, and checks it. On a bad checksum: the frame as it stands, and the error.
+/// A frame's bytes, taken apart; the checksum computed, not yet compared.
+struct Parts<'a> {
+    seq: [u8; 2],
+    encryption: u8,
+    kind: u8,
+    body: &'a [u8],
+    stated: u16,
+    computed: u16,
+}
+
+/// `None` below [`FRAME_MIN`] bytes.
 #[inline]
-fn check(raw: &[u8]) -> Result<Frame<'_>, (Frame<'_>, FrameError)> {
-    let mut frame = Frame {
-        seq: [0; 2],
-        encryption: 0,
-        kind: 0,
-        body: &[],
-        crc_order: CrcOrder::Wrong,
-        length_rule: LengthRule::Standard,
-        raw,
-    };
-    // Never taken: the callers hand in FRAME_MIN bytes or more.
-    let unreachable = FrameError::Truncated { need: FRAME_MIN, have: raw.len() };
-    let [_, _, covered @ .., c0, c1] = raw else { return Err((frame, unreachable)) };
-    let [s0, s1, encryption, kind, body @ ..] = covered else { return Err((frame, unreachable)) };
-    frame.seq = [*s0, *s1];
-    frame.encryption = *encryption;
-    frame.kind = *kind;
-    frame.body = body;
-    let stated = u16::from_le_bytes([*c0, *c1]);
-    let computed = crc16(covered);
-    match order(stated, computed) {
-        Some(crc_order) => Ok(Frame { crc_order, ..frame }),
-        None => Err((frame, FrameError::BadCrc { kind: *kind, stated, computed })),
-    }
+fn split(raw: &[u8]) -> Option<Parts<'_>> {
+    let [_, _, covered @ .., c0, c1] = raw else { return None };
+    let [s0, s1, encryption, kind, body @ ..] = covered else { return None };
+    Some(Parts {
+        seq: [*s0, *s1],
+        encryption: *encryption,
+        kind: *kind,
+        body,
+        stated: u16::from_le_bytes([*c0, *c1]),
+        computed: crc16(covered),
+    })
 }
 
 #[inline]
@@ -222,16 +229,17 @@ fn order(stated: u16, computed: u16) -> Option<CrcOrder> {
 }
 
 #[inline]
-fn deliver(frame: Frame<'_>) -> Scan<'_> {
-    let consumed = frame.raw.len();
-    if frame.encryption == 0 {
-        Scan::Frame { frame, consumed }
+fn deliver<'a>(raw: &'a [u8], parts: Parts<'a>, crc_order: CrcOrder, length_rule: LengthRule) -> Scan<'a> {
+    let Parts { seq, encryption, kind, body, .. } = parts;
+    if encryption == 0 {
+        let frame = Frame { seq, encryption, kind, body, crc_order, length_rule, raw };
+        Scan::Frame { frame, consumed: raw.len() }
     } else {
-        let error = FrameError::Encrypted { kind: frame.kind, flag: frame.encryption };
-        Scan::Skip { consumed, error }
+        Scan::Skip { consumed: raw.len(), error: FrameError::Encrypted { kind, flag: encryption } }
     }
 }
 
+#[cold]
 fn incomplete(buf: &[u8], need: usize, needed: usize, options: ScanOptions) -> Scan<'_> {
     if options.at_end {
         Scan::Skip { consumed: 1, error: FrameError::Truncated { need, have: buf.len() } }
