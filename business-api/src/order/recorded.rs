@@ -26,10 +26,6 @@ pub(super) fn recorded(work: &mut Work, record: &Record) -> bool {
     }
     let empty = record.total_energy(order.meter_start) == Some(EnergyE4::ZERO);
     match work.state() {
-        State::PendingPayment if empty => {
-            keep(work, record);
-            work.detail("a record without energy before the payment");
-        }
         State::Starting if empty => {
             keep(work, record);
             work.close_unstarted("T7", State::StartFailed, CloseReason::RecordWithoutEnergy);

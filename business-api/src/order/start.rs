@@ -6,26 +6,30 @@ use super::effect::{Alarm, Effect};
 use super::state::{CloseReason, State, TimerKind};
 use super::step::Work;
 
-/// T2, T3a.
+/// T2; T3a for whatever ended before the money came.
 pub(super) fn paid(work: &mut Work, amount: Fen) -> bool {
-    if work.order.paid == amount && amount > Fen::ZERO {
+    if work.order.prepay.is_none() {
+        return false; // Nobody was asked to pay.
+    }
+    if work.order.paid == amount {
         return true; // The same payment again.
     }
-    if !matches!(work.state(), State::PendingPayment | State::Cancelled) {
-        return false;
-    }
-    if work.order.prepay != Some(amount) {
+    if work.order.prepay != Some(amount) || work.order.paid != Fen::ZERO {
         work.alarm(Alarm::PaymentAmountDiffers);
         work.detail(format!("{amount} yuan paid"));
         return true;
     }
     work.order.paid = amount;
-    if work.state() == State::Cancelled {
-        work.stay("T3a");
-        work.refund(amount);
-    } else {
-        work.go("T2", State::Starting);
-        send_start(work);
+    match work.state() {
+        State::PendingPayment => {
+            work.go("T2", State::Starting);
+            send_start(work);
+        }
+        state if state.terminal() || state == State::Unpaid => {
+            work.stay("T3a");
+            work.refund(amount);
+        }
+        _ => work.detail("paid while it was already delivering"), // The settlement counts it and refunds the rest.
     }
     true
 }
