@@ -4,7 +4,21 @@
 //! frame. A connection lives on the shard (thread) that accepted it; its session is sans-IO; a money message is answered
 //! only after the log has confirmed it. `docs/sessions.md` tells the rules, `docs/metrics.md` the metrics.
 
+mod accept;
+mod admin;
+mod claims;
+mod command;
 pub mod config;
+mod conn;
+pub mod publish;
+pub mod registry;
+pub mod session;
+mod shard;
+mod start;
+pub mod status;
+pub mod telemetry;
+mod tls;
+pub mod translate;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -70,8 +84,7 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Gateway, RunError> {
     config.validate()?;
-    let _ = (log, clock, render, shutdown);
-    Err(RunError::Died("not built yet"))
+    start::start(config, log, clock, render, shutdown).await
 }
 
 /// Starts the gateway and returns when it has drained after `shutdown`.

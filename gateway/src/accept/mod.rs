@@ -1,0 +1,94 @@
+//! Listening sockets and who may come in.
+
+mod limits;
+
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+
+use futures::FutureExt as _;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use limits::{AcceptRate, Admission, Permit};
+
+use crate::{conn::Connection, shard::Shard, telemetry::Wire, tls::Tls};
+
+/// Binds a listening socket that several shards share a port with. Keep-alive, user time-out and no-delay are set here:
+/// accepted sockets inherit them, which saves five system calls per connection.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    // A flow that a NAT forgot is noticed within two minutes, whether we speak or not.
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Takes connections until `stop`, then what is left in the kernel's queue: a connection that the kernel has completed is
+/// served or said goodbye to, never reset.
+pub(crate) async fn run(
+    shard: Rc<Shard>,
+    listener: std::net::TcpListener,
+    wire: Wire,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "a listener could not be registered");
+            return;
+        }
+    };
+    let shards = u32::try_from(shard.shared.inboxes.len()).unwrap_or(1).max(1);
+    let mut rate = AcceptRate::new((shard.shared.config.limits.accepts_per_second / shards).max(1));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                admit(&shard, stream, remote, wire, tls.as_ref());
+                while !rate.take(shard.mono_ms()) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, or the peer left while queued. The first does not pass by itself at once.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    while let Some(Ok((stream, remote))) = listener.accept().now_or_never() {
+        admit(&shard, stream, remote, wire, tls.as_ref());
+    }
+}
+
+fn admit(shard: &Rc<Shard>, stream: TcpStream, remote: SocketAddr, wire: Wire, tls: Option<&Tls>) {
+    let metrics = &shard.shared.metrics;
+    match shard.shared.admission.enter(remote.ip()) {
+        Ok(permit) => {
+            if let Some(accepted) = metrics.accepted.get(wire as usize) {
+                accepted.increment(1);
+            }
+            tokio::task::spawn_local(Connection::new(Rc::clone(shard), stream, remote, wire, tls, permit));
+        }
+        Err(refusal) => {
+            metrics.refused(refusal);
+            drop(stream);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The operator's listener: `/livez`, `/readyz`, `/status`, `/metrics`. None of them asks the log or the business side: chargers
+//! are served while those are away.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde_json::json;
+
+use crate::{
+    Render,
+    shard::Shared,
+    status::{Part, real_ms},
+};
+
+/// A shard that has not turned for this long hangs.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// What the handlers see.
+pub(crate) struct Admin {
+    pub shared: Arc<Shared>,
+    pub render: Render,
+    pub registry: Arc<Part>,
+    pub commands: Arc<Part>,
+    pub claims: Arc<Part>,
+    pub listening: AtomicBool,
+    pub started_ms: i64,
+}
+
+pub(crate) fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+impl Admin {
+    /// Shards that hang.
+    fn hanging(&self) -> usize {
+        if !self.listening.load(Ordering::Acquire) {
+            return 0;
+        }
+        let limit = i64::try_from(TURN_MAX.as_millis()).unwrap_or(i64::MAX);
+        let now = real_ms();
+        self.shared.turns.iter().filter(|turn| now - turn.load(Ordering::Relaxed) > limit).count()
+    }
+}
+
+async fn livez(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    match admin.hanging() {
+        0 => (StatusCode::OK, "shards turn\n".to_owned()),
+        hanging => (StatusCode::SERVICE_UNAVAILABLE, format!("{hanging} shards do not turn\n")),
+    }
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    if !admin.shared.replica.loaded() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the registry replica is not loaded yet\n");
+    }
+    if !admin.listening.load(Ordering::Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the listeners are closed\n");
+    }
+    (StatusCode::OK, "ready\n")
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let shared = &admin.shared;
+    let health = shared.log.health();
+    let log = match &health.degraded {
+        None => json!({"ok": true, "since_ms": admin.started_ms, "why": ""}),
+        Some((since, why)) => json!({"ok": false, "since_ms": since, "why": why}),
+    };
+    let hanging = admin.hanging();
+    let [chargers, tokens, tariffs] = shared.replica.sizes();
+    Json(json!({
+        "node": shared.config.node,
+        "started_ms": admin.started_ms,
+        "draining": shared.draining.load(Ordering::Relaxed),
+        "listening": admin.listening.load(Ordering::Acquire),
+        "connections": shared.admission.count(),
+        "sessions": shared.live.len(),
+        "registry": {"chargers": chargers, "tokens": tokens, "tariffs": tariffs},
+        "log": {
+            "backend": health.backend,
+            "queued": health.queued,
+            "confirmed_at_ms": health.confirmed_at_ms,
+        },
+        "parts": {
+            "log": log,
+            "registry": admin.registry.state(),
+            "commands": admin.commands.state(),
+            "claims": admin.claims.state(),
+            "shards": {
+                "ok": hanging == 0,
+                "since_ms": admin.started_ms,
+                "why": if hanging == 0 { String::new() } else { format!("{hanging} do not turn") },
+            },
+        },
+    }))
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let shared = &admin.shared;
+    for (gauge, size) in shared.metrics.registry.iter().zip(shared.replica.sizes()) {
+        gauge.set(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (admin.render)())
+}

@@ -1,0 +1,541 @@
+//! One connection: a hand-written future that moves bytes and decides nothing.
+//!
+//! It keeps no buffer while idle: it waits for the socket to be readable or for its cell to be told something, reads into the
+//! shard's buffer, lets the session decode in place, publishes, and writes all answers at once. Only an unfinished tail, an
+//! unsent rest or events that wait for the log are kept, and their memory goes when they do.
+
+mod io;
+mod speaker;
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context as Task, Poll},
+};
+
+use events::log::AppendError;
+use tokio::net::TcpStream;
+
+use self::{io::Transport, speaker::Speaker};
+use crate::{
+    accept::Permit,
+    publish::queue::{Queued, StalledEvents},
+    registry::Address,
+    session::{Class, CloseReason, Effects, Event, Malformed, Note, Now},
+    shard::{
+        Shard,
+        slots::{ConnectionCell, ToConnection},
+    },
+    telemetry::{Refusal, Wire},
+    tls::Tls,
+};
+
+/// Read at most this much at once: fair to the other connections, and enough for any burst.
+const READ_MAX: usize = 64 * 1024;
+/// What a peer that does not read may make us keep.
+const UNSENT_MAX: usize = 1024 * 1024;
+/// How long a closed connection waits for the peer's end, so that the last answer is not lost in a reset.
+const LINGER_MS: u64 = 2_000;
+
+pub(crate) struct Connection {
+    shard: Rc<Shard>,
+    cell: ConnectionCell,
+    io: Transport,
+    speaker: Speaker,
+    /// A frame that is not complete yet.
+    tail: Vec<u8>,
+    unsent: Option<Box<Unsent>>,
+    stalled: Option<Box<StalledEvents>>,
+    remote: SocketAddr,
+    address: Address,
+    _permit: Permit,
+    begun_ms: u64,
+    heard_ms: u64,
+    /// When the tail began.
+    tail_ms: u64,
+    /// Until when the end waits for the peer's; 0 = not ending.
+    linger_until_ms: u64,
+    /// Logged-in chargers, as counted in the gauge.
+    seats: u32,
+    wire: Wire,
+    goodbye: bool,
+    said_all: bool,
+}
+
+/// Bytes that the socket did not take.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    written: usize,
+    /// When the peer last took something.
+    moved_ms: u64,
+}
+
+enum Step {
+    Again,
+    Wait,
+    Done,
+}
+
+impl Connection {
+    pub fn new(
+        shard: Rc<Shard>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        wire: Wire,
+        tls: Option<&Tls>,
+        permit: Permit,
+    ) -> Self {
+        let cell = ConnectionCell::default();
+        let address = shard.slots.borrow_mut().insert(shard.index, Rc::clone(&cell));
+        let now = shard.mono_ms();
+        if let Some(gauge) = shard.shared.metrics.connections.get(wire as usize) {
+            gauge.increment(1);
+        }
+        Self {
+            io: Transport::new(stream, tls),
+            speaker: Speaker::new(wire),
+            tail: Vec::new(),
+            unsent: None,
+            stalled: None,
+            remote,
+            address,
+            _permit: permit,
+            begun_ms: now,
+            heard_ms: now,
+            tail_ms: 0,
+            linger_until_ms: 0,
+            seats: 0,
+            wire,
+            goodbye: false,
+            said_all: false,
+            shard,
+            cell,
+        }
+    }
+
+    const fn ending(&self) -> bool {
+        self.linger_until_ms != 0
+    }
+
+    fn step(&mut self, task: &mut Task<'_>, shard: &Shard, fx: &mut Effects) -> Step {
+        if self.ending() {
+            return self.end(task, shard);
+        }
+        match self.io.poll_handshake(task) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending => return Step::Wait,
+            Poll::Ready(Err(_)) => {
+                shard.shared.metrics.refused(Refusal::Tls);
+                self.begin_end(shard, CloseReason::Refused, fx);
+                return Step::Done;
+            }
+        }
+        if self.unsent.is_some() {
+            match self.send_rest(task, shard) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Step::Wait,
+                Poll::Ready(Err(_)) => {
+                    self.begin_end(shard, CloseReason::PeerLeft, fx);
+                    return Step::Done;
+                }
+            }
+        }
+        if !self.may_read(shard) {
+            return Step::Wait;
+        }
+        self.read(task, shard, fx)
+    }
+
+    /// Money is bounded per connection, and nothing is read that could not be published.
+    fn may_read(&self, shard: &Shard) -> bool {
+        !self.goodbye
+            && self.speaker.money_waiting() < shard.shared.config.limits.pending_money
+            && self.stalled.as_ref().is_none_or(|stalled| !stalled.holds_back())
+    }
+
+    fn read(&mut self, task: &mut Task<'_>, shard: &Shard, fx: &mut Effects) -> Step {
+        // One task is polled at a time, so nobody else holds the buffer.
+        let Ok(mut buffer) = shard.buffer.try_borrow_mut() else { return Step::Wait };
+        let kept = self.tail.len();
+        let room = buffer.len().min(kept + READ_MAX);
+        let Some(space) = buffer.get_mut(kept..room) else { return Step::Wait };
+        let read = match self.io.poll_read(task, space) {
+            Poll::Pending => return Step::Wait,
+            Poll::Ready(Ok(0) | Err(_)) => {
+                drop(buffer);
+                self.begin_end(shard, CloseReason::PeerLeft, fx);
+                return Step::Done;
+            }
+            Poll::Ready(Ok(read)) => read,
+        };
+        if let Some(space) = buffer.get_mut(..kept) {
+            space.copy_from_slice(&self.tail);
+        }
+        let now = shard.now();
+        self.heard_ms = now.mono_ms;
+        let cx = shard.context(now, self.address, self.remote);
+        let bytes = buffer.get_mut(..kept + read).unwrap_or_default();
+        let taken = self.speaker.on_bytes(shard, &cx, bytes, fx);
+        self.keep_tail(bytes.get(taken..).unwrap_or_default(), taken > 0, now);
+        drop(buffer);
+        self.apply(task, shard, fx)
+    }
+
+    fn keep_tail(&mut self, rest: &[u8], progressed: bool, now: Now) {
+        if rest.is_empty() {
+            // Also gives the memory back.
+            if self.tail.capacity() > 0 {
+                self.tail = Vec::new();
+            }
+            return;
+        }
+        if self.tail.is_empty() || progressed {
+            self.tail_ms = now.mono_ms;
+        }
+        self.tail.clear();
+        self.tail.extend_from_slice(rest);
+    }
+
+    /// Does what the session wants done.
+    fn apply(&mut self, task: &mut Task<'_>, shard: &Shard, fx: &mut Effects) -> Step {
+        self.report(shard, fx);
+        for index in 0..fx.events.len() {
+            // Taken one by one: publishing may ask for the end of this connection.
+            let Some(event) = fx.events.get(index) else { break };
+            if self.stalled.is_none() {
+                match shard.publish(event, self.address) {
+                    Ok(()) => continue,
+                    Err(AppendError::Full) => {}
+                    Err(error) => {
+                        if event.class == Class::Money {
+                            tracing::warn!(%error, charger = %event.seat.charger, "the log took no money message");
+                            fx.close.get_or_insert(CloseReason::LogUnavailable);
+                        }
+                        continue;
+                    }
+                }
+            }
+            let event = event.clone();
+            self.stall(shard, event);
+        }
+        fx.events.clear();
+        if !fx.out.is_empty() {
+            if self.send(task, shard, &fx.out).is_err() {
+                fx.close = Some(CloseReason::PeerLeft);
+            }
+            fx.out.clear();
+        }
+        if let Some(reason) = fx.close.take() {
+            self.begin_end(shard, reason, fx);
+        }
+        Step::Again
+    }
+
+    /// Counters, and what others have to be told.
+    fn report(&mut self, shard: &Shard, fx: &mut Effects) {
+        let metrics = &shard.shared.metrics;
+        for note in fx.notes.drain(..) {
+            match note {
+                Note::Malformed(kind) => {
+                    metrics.malformed(self.wire, kind);
+                    if !matches!(kind, Malformed::Unasked | Malformed::NotLoggedIn) {
+                        tracing::debug!(kind = kind.label(), remote = %self.remote, "unusable input");
+                    }
+                }
+                Note::Login(result) => metrics.login(self.wire, result),
+                Note::MoneyAnswered(waited_ms) => {
+                    metrics.money_answered.increment(1);
+                    metrics.money_ack.record(std::time::Duration::from_millis(waited_ms));
+                }
+                Note::MoneyUnanswered(count) => metrics.money_unanswered.increment(u64::from(count)),
+                Note::Command(outcome) => metrics.command(outcome),
+                Note::Quirk(quirk) => metrics.quirk(quirk),
+            }
+        }
+        for seat in fx.fenced.drain(..) {
+            shard.shared.tell_fenced(seat);
+        }
+        for seat in fx.claimed.drain(..) {
+            shard.publish_claim(&seat, self.remote.to_string(), false);
+        }
+        let seats = u32::try_from(self.speaker.seats()).unwrap_or(u32::MAX);
+        if seats != self.seats {
+            if let Some(gauge) = metrics.sessions.get(self.wire as usize) {
+                gauge.increment(f64::from(seats));
+                gauge.decrement(f64::from(self.seats));
+            }
+            self.seats = seats;
+        }
+    }
+
+    /// The log is full: the event waits, replaces an older one, or is shed, by its class.
+    fn stall(&mut self, shard: &Shard, event: Event) {
+        if self.stalled.is_none() {
+            shard.stalled.borrow_mut().push(self.address);
+            shard.stalled_some.notify_one();
+        }
+        let class = event.class;
+        let limit = shard.shared.config.limits.stalled_events;
+        let outcome = self.stalled.get_or_insert_default().push(event, limit);
+        if outcome != Queued::Waits {
+            let metrics = &shard.shared.metrics;
+            if class == Class::Live { metrics.shed_live.increment(1) } else { metrics.shed_status.increment(1) }
+        }
+    }
+
+    /// The log may have room again.
+    fn retry_stalled(&mut self, shard: &Shard, fx: &mut Effects) {
+        let Some(stalled) = &mut self.stalled else { return };
+        while let Some(event) = stalled.front() {
+            match shard.publish(event, self.address) {
+                Err(AppendError::Full) => {
+                    shard.stalled.borrow_mut().push(self.address);
+                    shard.stalled_some.notify_one();
+                    return;
+                }
+                Err(_) if event.class == Class::Money => {
+                    fx.close.get_or_insert(CloseReason::LogUnavailable);
+                    return;
+                }
+                Ok(()) | Err(_) => drop(stalled.pop()),
+            }
+        }
+        self.stalled = None;
+    }
+
+    fn send(&mut self, task: &mut Task<'_>, shard: &Shard, bytes: &[u8]) -> std::io::Result<()> {
+        let mut written = 0;
+        if let Some(unsent) = &mut self.unsent {
+            unsent.bytes.extend_from_slice(bytes);
+            if unsent.bytes.len() - unsent.written > UNSENT_MAX {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            return Ok(());
+        }
+        while let Some(rest) = bytes.get(written..)
+            && !rest.is_empty()
+        {
+            match self.io.poll_write(task, rest) {
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        let rest = bytes.get(written..).unwrap_or_default();
+        let flushed = self.io.poll_flush(task)?.is_ready();
+        if !rest.is_empty() || !flushed {
+            self.unsent = Some(Box::new(Unsent { bytes: rest.to_vec(), written: 0, moved_ms: shard.mono_ms() }));
+        }
+        Ok(())
+    }
+
+    fn send_rest(&mut self, task: &mut Task<'_>, shard: &Shard) -> Poll<std::io::Result<()>> {
+        let Some(unsent) = &mut self.unsent else { return Poll::Ready(Ok(())) };
+        while let Some(rest) = unsent.bytes.get(unsent.written..)
+            && !rest.is_empty()
+        {
+            match self.io.poll_write(task, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    unsent.written += count;
+                    unsent.moved_ms = shard.mono_ms();
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        std::task::ready!(self.io.poll_flush(task))?;
+        self.unsent = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// What lies in the inbox, and what time brought.
+    fn attend(&mut self, shard: &Shard, fx: &mut Effects) {
+        let messages = self.cell.take();
+        let due = self.cell.due.replace(false);
+        let retry = self.cell.retry.replace(false);
+        if messages.is_empty() && !due && !retry || self.ending() {
+            return;
+        }
+        let now = shard.now();
+        let cx = shard.context(now, self.address, self.remote);
+        for message in messages {
+            match message {
+                ToConnection::Acked { ticket, durable } => self.speaker.on_ack(&cx, ticket, durable, fx),
+                ToConnection::Command(command) => self.speaker.on_command(&cx, &command, fx),
+                ToConnection::Fenced(seat) => self.speaker.on_fenced(&cx, &seat, fx),
+                ToConnection::Goodbye => self.goodbye = true,
+                ToConnection::Cut => self.speaker.close(fx, CloseReason::Drain),
+            }
+        }
+        if retry {
+            self.retry_stalled(shard, fx);
+        }
+        if due {
+            self.on_due(shard, now, fx);
+        }
+        let in_flight = self.speaker.money_waiting() > 0 || self.stalled.as_ref().is_some_and(|s| s.holds_back());
+        if self.goodbye && !in_flight {
+            self.speaker.close(fx, CloseReason::Drain);
+        }
+    }
+
+    fn on_due(&mut self, shard: &Shard, now: Now, fx: &mut Effects) {
+        let limits = &shard.shared.config.limits;
+        if self.unsent.as_ref().is_some_and(|unsent| now.mono_ms.saturating_sub(unsent.moved_ms) >= limits.write_ms) {
+            fx.close = Some(CloseReason::WriteTimeout);
+            return;
+        }
+        let cx = shard.context(now, self.address, self.remote);
+        if !self.tail.is_empty() && now.mono_ms.saturating_sub(self.tail_ms) >= limits.half_frame_ms {
+            let mut tail = std::mem::take(&mut self.tail);
+            self.speaker.on_half_frame(shard, &cx, &mut tail, fx);
+        }
+        let login_over = now.mono_ms.saturating_sub(self.begun_ms) >= limits.login_ms;
+        if login_over && matches!(self.io, Transport::Handshake(_)) {
+            fx.close(CloseReason::LoginTimeout);
+            return;
+        }
+        self.speaker.on_tick(shard, &cx, self.heard_ms, login_over, fx);
+    }
+
+    /// The session is over: says so to the log, then waits for the peer's end.
+    fn begin_end(&mut self, shard: &Shard, reason: CloseReason, fx: &mut Effects) {
+        if self.ending() {
+            return;
+        }
+        let now = shard.now();
+        let cx = shard.context(now, self.address, self.remote);
+        self.speaker.finish(&cx, reason, fx);
+        self.report(shard, fx);
+        let waiting = self.stalled.take();
+        let waiting = waiting.into_iter().flat_map(|mut stalled| std::iter::from_fn(move || stalled.pop()));
+        for mut event in waiting.chain(fx.events.drain(..)) {
+            if event.class == Class::Money {
+                // Nobody can be answered any more; the charger says it again. It is published all the same, as consumers
+                // know repetitions: it may be the last time that this charger is heard.
+                event.ticket = 0;
+            }
+            if matches!(event.class, Class::Money | Class::Kept)
+                && shard.publish(&event, self.address) == Err(AppendError::Full)
+            {
+                shard.adopt(event);
+            }
+        }
+        shard.shared.metrics.closed(reason);
+        tracing::debug!(reason = reason.label(), remote = %self.remote, "connection ended");
+        let patience = match reason {
+            CloseReason::PeerLeft | CloseReason::WriteTimeout | CloseReason::Panicked => 0,
+            _ => LINGER_MS,
+        };
+        self.linger_until_ms = (now.mono_ms + patience).max(1);
+        if patience == 0 {
+            self.unsent = None;
+        }
+    }
+
+    /// Sends what is left, says the end, and discards until the peer says its own.
+    fn end(&mut self, task: &mut Task<'_>, shard: &Shard) -> Step {
+        if shard.mono_ms() >= self.linger_until_ms {
+            return Step::Done;
+        }
+        if self.unsent.is_some() {
+            match self.send_rest(task, shard) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Step::Wait,
+                Poll::Ready(Err(_)) => return Step::Done,
+            }
+        }
+        if !self.said_all {
+            match self.io.poll_shutdown(task) {
+                Poll::Ready(Ok(())) => self.said_all = true,
+                Poll::Pending => return Step::Wait,
+                Poll::Ready(Err(_)) => return Step::Done,
+            }
+        }
+        let Ok(mut buffer) = shard.buffer.try_borrow_mut() else { return Step::Done };
+        let Some(space) = buffer.get_mut(..READ_MAX) else { return Step::Done };
+        match self.io.poll_read(task, space) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(read)) if read > 0 => Step::Again,
+            Poll::Ready(_) => Step::Done,
+        }
+    }
+
+    /// When the sweep has to look at this connection again.
+    fn next_deadline(&self, shard: &Shard) -> u64 {
+        const NEXT_SWEEP: u64 = 0;
+        if self.ending() || self.unsent.is_some() || !self.tail.is_empty() || self.goodbye {
+            return NEXT_SWEEP;
+        }
+        match self.speaker.quiet_for(shard) {
+            Some(quiet) => self.heard_ms + quiet,
+            None => NEXT_SWEEP,
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<()> {
+        let this = Pin::into_inner(self);
+        let shard = Rc::clone(&this.shard);
+        // Held for this poll only; tasks of a shard are polled one at a time.
+        let Ok(mut fx) = shard.effects.try_borrow_mut() else { return Poll::Ready(()) };
+        this.cell.listen(task.waker());
+        this.attend(&shard, &mut fx);
+        let mut step = this.apply(task, &shard, &mut fx);
+        while matches!(step, Step::Again) {
+            step = this.step(task, &shard, &mut fx);
+        }
+        if matches!(step, Step::Done) {
+            return Poll::Ready(());
+        }
+        this.cell.deadline_ms.set(this.next_deadline(&shard));
+        this.cell.busy.set(this.stalled.is_some() || this.speaker.is_busy());
+        Poll::Pending
+    }
+}
+
+impl Drop for Connection {
+    /// Also runs when a defect of ours unwound out of `poll`: this connection ends, the shard goes on.
+    fn drop(&mut self) {
+        let shard = Rc::clone(&self.shard);
+        let panicked = std::thread::panicking();
+        if panicked {
+            shard.shared.metrics.panics.increment(1);
+        }
+        if !self.ending() {
+            let reason = if panicked { CloseReason::Panicked } else { CloseReason::Drain };
+            // What the broken step wanted is not done: a fresh set, not the shard's.
+            let mut fx = Effects::default();
+            self.begin_end(&shard, reason, &mut fx);
+            if let Ok(mut shared) = shard.effects.try_borrow_mut() {
+                *shared = Effects::default();
+            }
+        }
+        if let Some(gauge) = shard.shared.metrics.connections.get(self.wire as usize) {
+            gauge.decrement(1);
+        }
+        if let Ok(mut slots) = shard.slots.try_borrow_mut() {
+            slots.remove(self.address);
+        }
+        shard.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole user-space price of an idle connection is this, its cell, its socket's registration and its session's heap.
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Connection>() <= 448, "{}", size_of::<Connection>());
+    }
+}

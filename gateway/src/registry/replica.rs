@@ -1,0 +1,178 @@
+//! The replica of `biz.registry.v1` in memory: login, authorisation and tariff answers come from here, in microseconds,
+//! also while the business side is down.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use dashmap::DashMap;
+use events::{
+    prost::{DecodeError, Message as _},
+    registry::{BillingModel, Charger, RegistryEntry, Tariff, Token, registry_entry::Value},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// The day in UTC+8 of an instant, as days since 1970-01-01: the unit of tariff versions.
+#[must_use]
+pub const fn local_day(wall_ms: i64) -> i64 {
+    (wall_ms + 8 * HOUR_MS).div_euclid(DAY_MS)
+}
+
+/// Why a registry record was not taken. The replica keeps what it had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// The key has none of the known forms.
+    #[error("the key names no charger, token or tariff")]
+    Key,
+    /// The value is not a `RegistryEntry`.
+    #[error("not a registry entry: {0}")]
+    Value(#[from] DecodeError),
+    /// Key and value disagree on what this is.
+    #[error("key and value are of different kinds")]
+    Kind,
+}
+
+/// Last value per key. Readers never wait for each other; a writer locks one of many parts for a moment.
+#[derive(Debug, Default)]
+pub struct Replica {
+    chargers: DashMap<Box<str>, Arc<Charger>>,
+    /// `<tenant>/<uid>`.
+    tokens: DashMap<Box<str>, Arc<Token>>,
+    /// `<tenant>/<id>`.
+    tariffs: DashMap<Box<str>, Arc<Tariff>>,
+    loaded: AtomicBool,
+}
+
+impl Replica {
+    /// Takes one record of the topic; no payload deletes.
+    ///
+    /// # Errors
+    /// When key or value cannot be understood; nothing changes then.
+    pub fn apply(&self, key: &[u8], payload: Option<&[u8]>) -> Result<(), ReplicaError> {
+        let key = std::str::from_utf8(key).map_err(|_| ReplicaError::Key)?;
+        let (kind, rest) = key.split_once('/').ok_or(ReplicaError::Key)?;
+        let value = match payload {
+            Some(bytes) => Some(RegistryEntry::decode(bytes)?.value.ok_or(ReplicaError::Kind)?),
+            None => None,
+        };
+        match (kind, value) {
+            ("charger", Some(Value::Charger(charger))) => {
+                self.chargers.insert(rest.into(), Arc::new(charger));
+            }
+            ("token", Some(Value::Token(token))) => {
+                self.tokens.insert(rest.into(), Arc::new(token));
+            }
+            ("tariff", Some(Value::Tariff(tariff))) => {
+                self.tariffs.insert(rest.into(), Arc::new(tariff));
+            }
+            ("charger", None) => drop(self.chargers.remove(rest)),
+            ("token", None) => drop(self.tokens.remove(rest)),
+            ("tariff", None) => drop(self.tariffs.remove(rest)),
+            ("charger" | "token" | "tariff", Some(_)) => return Err(ReplicaError::Kind),
+            _ => return Err(ReplicaError::Key),
+        }
+        Ok(())
+    }
+
+    /// The charger of this id.
+    #[must_use]
+    pub fn charger(&self, id: &str) -> Option<Arc<Charger>> {
+        self.chargers.get(id).map(|entry| Arc::clone(&entry))
+    }
+
+    /// The token of this uid.
+    #[must_use]
+    pub fn token(&self, tenant: u64, uid: &str) -> Option<Arc<Token>> {
+        self.tokens.get(format!("{tenant}/{uid}").as_str()).map(|entry| Arc::clone(&entry))
+    }
+
+    /// The billing model of a tariff group that holds on the local day of `wall_ms`.
+    #[must_use]
+    pub fn billing_model(&self, tenant: u64, tariff: &str, wall_ms: i64) -> Option<BillingModel> {
+        let tariff = self.tariffs.get(format!("{tenant}/{tariff}").as_str()).map(|entry| Arc::clone(&entry))?;
+        let today = local_day(wall_ms);
+        tariff
+            .versions
+            .iter()
+            .filter(|version| i64::from(version.effective_from) <= today)
+            .filter(|version| version.effective_to.is_none_or(|end| today < i64::from(end)))
+            .max_by_key(|version| version.effective_from)
+            .and_then(|version| version.model.clone())
+    }
+
+    /// Everything that was in the topic when the gateway started has been read.
+    #[must_use]
+    pub fn loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_loaded(&self) {
+        self.loaded.store(true, Ordering::Release);
+    }
+
+    /// Number of chargers, tokens, tariffs.
+    #[must_use]
+    pub fn sizes(&self) -> [usize; 3] {
+        [self.chargers.len(), self.tokens.len(), self.tariffs.len()]
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use events::registry::TariffVersion;
+
+    use super::*;
+
+    fn put(replica: &Replica, key: &str, value: Value) {
+        let bytes = RegistryEntry { value: Some(value) }.encode_to_vec();
+        replica.apply(key.as_bytes(), Some(&bytes)).unwrap();
+    }
+
+    #[test]
+    fn last_value_holds_and_no_value_deletes() {
+        let replica = Replica::default();
+        put(&replica, "charger/A", Value::Charger(Charger { tenant: 1, ..Charger::default() }));
+        put(&replica, "charger/A", Value::Charger(Charger { tenant: 2, ..Charger::default() }));
+        assert_eq!(replica.charger("A").unwrap().tenant, 2);
+        replica.apply(b"charger/A", None).unwrap();
+        assert!(replica.charger("A").is_none());
+    }
+
+    #[test]
+    fn tokens_belong_to_a_tenant() {
+        let replica = Replica::default();
+        put(&replica, "token/1001/a/b", Value::Token(Token { tenant: 1001, ..Token::default() }));
+        assert!(replica.token(1001, "a/b").is_some());
+        assert!(replica.token(1002, "a/b").is_none());
+    }
+
+    #[test]
+    fn nonsense_changes_nothing() {
+        let replica = Replica::default();
+        let entry = RegistryEntry { value: Some(Value::Token(Token::default())) }.encode_to_vec();
+        assert_eq!(replica.apply(b"charger/A", Some(&entry)), Err(ReplicaError::Kind));
+        assert_eq!(replica.apply(b"shoe/A", None), Err(ReplicaError::Key));
+        assert!(matches!(replica.apply(b"charger/A", Some(&[0xff])), Err(ReplicaError::Value(_))));
+        assert_eq!(replica.sizes(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn the_version_of_the_local_day_is_taken() {
+        let model = |no| Some(BillingModel { model_no: no, ..BillingModel::default() });
+        let replica = Replica::default();
+        let versions = vec![
+            TariffVersion { effective_from: 0, effective_to: Some(10), model: model(1), ..TariffVersion::default() },
+            TariffVersion { effective_from: 10, effective_to: None, model: model(2), ..TariffVersion::default() },
+        ];
+        put(&replica, "tariff/1/S/1", Value::Tariff(Tariff { tenant: 1, id: "S/1".into(), versions }));
+        // Day 10 begins at 16:00 UTC of day 9.
+        let switch = 9 * DAY_MS + 16 * HOUR_MS;
+        assert_eq!(replica.billing_model(1, "S/1", switch - 1).unwrap().model_no, 1);
+        assert_eq!(replica.billing_model(1, "S/1", switch).unwrap().model_no, 2);
+        assert!(replica.billing_model(1, "S/1", -DAY_MS).is_none());
+    }
+}

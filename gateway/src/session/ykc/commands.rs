@@ -1,0 +1,302 @@
+//! Commands to a pile: what is sent, what answers it, and when nobody does. One of a kind per gun is in flight, because an
+//! answer names no command: it is matched by pile, gun and frame type (V1.6 §2.3).
+
+use std::sync::Arc;
+
+use codecs::ykc::{
+    self, Balance, Card, Gun, RebootWhen, RemoteStartReplyView, RemoteStopReplyView, StartFailure, TradeNo, kind,
+};
+use events::{
+    commands::{Command, command::Action},
+    proto::CommandOutcome,
+};
+
+use super::{Pile, YkcSession};
+use crate::{
+    session::{Answer, Context, Effects, Malformed},
+    translate,
+};
+
+/// After "not plugged" the charger may say yes for this long (V1.6 §6.3).
+const PLUG_IN_MS: u64 = 60_000;
+/// At least this long for a start, whatever the setting: the pile checks its vehicle side first.
+const START_ANSWER_MS: u64 = 30_000;
+
+/// A command in flight.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub command: Arc<Command>,
+    /// Frame type of the answer.
+    reply: u8,
+    /// `None`: the answer names no gun.
+    gun: Option<Gun>,
+    deadline_ms: u64,
+    /// The outcome was told already and only a better one would be news.
+    told: bool,
+}
+
+impl YkcSession {
+    pub(super) fn carry_out(&mut self, cx: &Context<'_>, index: usize, command: &Arc<Command>, fx: &mut Effects) {
+        let style = self.style();
+        // Numbers are used up by refused commands too: gaps mean nothing (§2.3).
+        let seq = self.next_sequence();
+        let Some(pile) = self.piles.get_mut(index) else { return };
+        if pile.voice.seat.is_fenced() {
+            return;
+        }
+        if command.expires_at_ms != 0 && command.expires_at_ms < cx.now.wall_ms {
+            return pile.answer(cx, fx, command, CommandOutcome::Expired, "");
+        }
+        let Some(action) = &command.action else {
+            return pile.answer(cx, fx, command, CommandOutcome::Unsupported, "no_action");
+        };
+        if pile.pending.len() >= cx.settings.command_queue {
+            return pile.answer(cx, fx, command, CommandOutcome::QueueFull, "");
+        }
+        let gun = Gun::from_number(u8::try_from(command.connector).unwrap_or(0));
+        let out = &mut fx.out;
+        let before = out.len();
+        let outcome = match pile.prepare(cx, action, gun) {
+            Ok((reply, waits_for)) if pile.in_flight(reply.reply, waits_for) => Err("in_flight"),
+            Ok((reply, waits_for)) => {
+                reply.write(seq, style, out);
+                Ok((reply.reply, waits_for))
+            }
+            Err(code) => Err(code),
+        };
+        match outcome {
+            Ok((reply, gun)) => {
+                let wait = if reply == kind::REMOTE_START_REPLY {
+                    cx.settings.answer_ms.max(START_ANSWER_MS)
+                } else {
+                    cx.settings.answer_ms
+                };
+                pile.pending.push(Pending {
+                    command: Arc::clone(command),
+                    reply,
+                    gun,
+                    deadline_ms: cx.now.mono_ms + wait,
+                    told: false,
+                });
+            }
+            Err(code) => {
+                out.truncate(before);
+                let outcome = match code {
+                    "in_flight" => CommandOutcome::QueueFull,
+                    "unsupported" => CommandOutcome::Unsupported,
+                    _ => CommandOutcome::Rejected,
+                };
+                pile.answer(cx, fx, command, outcome, code);
+            }
+        }
+    }
+}
+
+/// A frame to send and the type of what answers it.
+struct Outgoing {
+    reply: u8,
+    frame: Box<dyn ykc::Body>,
+}
+
+impl Outgoing {
+    fn new(reply: u8, frame: impl ykc::Body + 'static) -> Self {
+        Self { reply, frame: Box::new(frame) }
+    }
+
+    fn write(&self, seq: [u8; 2], style: ykc::FrameStyle, out: &mut Vec<u8>) {
+        ykc::encode_styled(seq, &*self.frame, style, out);
+    }
+}
+
+impl Pile {
+    /// The frame for an action, and the gun that its answer will name; or why it is refused here.
+    fn prepare(
+        &mut self,
+        cx: &Context<'_>,
+        action: &Action,
+        gun: Gun,
+    ) -> Result<(Outgoing, Option<Gun>), &'static str> {
+        let pile = self.id;
+        let balance = |fen: i64| Balance(u32::try_from(fen.max(0)).unwrap_or(u32::MAX));
+        let card = |text: &str| -> Result<Card, &'static str> {
+            if text.is_empty() { Ok(Card::ZERO) } else { text.parse().map_err(|_| "bad_card") }
+        };
+        let needs_gun = |gun: Gun| if gun.is_whole_pile() { Err("bad_connector") } else { Ok(gun) };
+        Ok(match action {
+            Action::StartCharging(start) => {
+                let gun = needs_gun(gun)?;
+                let trade_no: TradeNo = start.session.parse().map_err(|_| "bad_session")?;
+                if trade_no.is_zero() {
+                    return Err("bad_session");
+                }
+                let frame = ykc::RemoteStart {
+                    trade_no,
+                    pile,
+                    gun,
+                    logical_card: card(&start.logical_card)?,
+                    physical_card: card(&start.physical_card)?,
+                    balance: balance(start.balance_fen),
+                };
+                (Outgoing::new(kind::REMOTE_START_REPLY, frame), Some(gun))
+            }
+            Action::StopCharging(stop) => {
+                let gun = needs_gun(gun)?;
+                // 0x36 stops whatever runs: the check that it is still our session is ours (§5, 0x36).
+                let running =
+                    self.guns.iter().find(|known| known.gun == gun).map_or(TradeNo::ZERO, |known| known.trade_no);
+                if !running.is_zero() && !stop.session.eq_ignore_ascii_case(&hex::encode(running.0)) {
+                    return Err("other_session");
+                }
+                (Outgoing::new(kind::REMOTE_STOP_REPLY, ykc::RemoteStop { pile, gun }), Some(gun))
+            }
+            Action::SetTariff(set) => {
+                if self.is_charging() {
+                    return Err("not_idle");
+                }
+                let tariff = (!set.tariff.is_empty()).then_some(set.tariff.as_str());
+                let model = self.model(cx, tariff).ok_or("no_tariff")?;
+                let frame = translate::ykc::billing_model(pile, &model).ok_or("not_representable")?;
+                (Outgoing::new(kind::MODEL_SET_REPLY, ykc::ModelSet(frame)), None)
+            }
+            Action::Reboot(reboot) => {
+                let when = if reboot.immediately { RebootWhen::Now } else { RebootWhen::Idle };
+                (Outgoing::new(kind::REBOOT_REPLY, ykc::Reboot { pile, when }), None)
+            }
+            Action::SyncTime(_) => {
+                self.synced_ms = cx.now.mono_ms;
+                let time = ykc::Cp56::from_utc_ms(cx.now.wall_ms);
+                (Outgoing::new(kind::TIME_SYNC_REPLY, ykc::TimeSync { pile, time }), None)
+            }
+            Action::UpdateBalance(update) => {
+                let gun = needs_gun(gun)?;
+                let frame = ykc::BalanceUpdate {
+                    pile,
+                    gun,
+                    physical_card: card(&update.physical_card)?,
+                    balance: balance(update.balance_fen),
+                };
+                (Outgoing::new(kind::BALANCE_REPLY, frame), None)
+            }
+            Action::ReadLiveData(_) => {
+                let gun = needs_gun(gun)?;
+                (Outgoing::new(kind::REAL_TIME, ykc::ReadRealTime { pile, gun }), Some(gun))
+            }
+            Action::SendOcppCall(_) => return Err("unsupported"),
+        })
+    }
+
+    fn in_flight(&self, reply: u8, gun: Option<Gun>) -> bool {
+        self.pending.iter().any(|pending| pending.reply == reply && pending.gun == gun && !pending.told)
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        cx: &Context<'_>,
+        fx: &mut Effects,
+        command: &Command,
+        outcome: CommandOutcome,
+        code: &str,
+    ) {
+        let session = match &command.action {
+            Some(Action::StartCharging(start)) => start.session.as_str(),
+            Some(Action::StopCharging(stop)) => stop.session.as_str(),
+            _ => "",
+        };
+        self.voice.answer(cx, fx, &Answer { session, ..Answer::to(command, outcome, code) });
+    }
+
+    /// The command that a frame of this type and gun answers.
+    pub(super) fn take_pending(&mut self, reply: u8, gun: Option<Gun>) -> Option<Pending> {
+        // Gun 00 in an answer means the whole pile (§10).
+        let same =
+            |pending: &Pending| pending.reply == reply && (pending.gun == gun || gun.is_none_or(Gun::is_whole_pile));
+        let index = self.pending.iter().position(same)?;
+        let taken = self.pending.remove(index);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+        Some(taken)
+    }
+
+    pub(super) fn on_reply(
+        &mut self,
+        cx: &Context<'_>,
+        reply: u8,
+        gun: Option<Gun>,
+        ok: bool,
+        code: u8,
+        fx: &mut Effects,
+    ) {
+        let Some(pending) = self.take_pending(reply, gun) else {
+            fx.malformed(Malformed::Unasked);
+            return;
+        };
+        let outcome = if ok { CommandOutcome::Accepted } else { CommandOutcome::Rejected };
+        let code = if ok { String::new() } else { format!("{code:02x}") };
+        self.answer(cx, fx, &pending.command, outcome, &code);
+    }
+
+    /// 0x33. Reason 05 is not final: the driver has a minute to plug in.
+    pub(super) fn on_start_reply(&mut self, cx: &Context<'_>, reply: &RemoteStartReplyView<'_>, fx: &mut Effects) {
+        let session = hex::encode(reply.trade_no().0);
+        let of_this_session = |pending: &Pending| {
+            pending.reply == kind::REMOTE_START_REPLY
+                && matches!(&pending.command.action, Some(Action::StartCharging(start)) if start.session.eq_ignore_ascii_case(&session))
+        };
+        let Some(index) = self.pending.iter().position(of_this_session) else {
+            fx.malformed(Malformed::Unasked);
+            return;
+        };
+        let mut pending = self.pending.remove(index);
+        let ok = reply.result().code() == 1;
+        if ok {
+            self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
+        } else {
+            let code = format!("{:02x}", reply.failure().code());
+            self.answer(cx, fx, &pending.command, CommandOutcome::Rejected, &code);
+            if reply.failure() == StartFailure::NotPlugged && !pending.told {
+                pending.told = true;
+                pending.deadline_ms = cx.now.mono_ms + PLUG_IN_MS;
+                self.pending.push(pending);
+            }
+        }
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+    }
+
+    /// 0x35.
+    pub(super) fn on_stop_reply(&mut self, cx: &Context<'_>, reply: &RemoteStopReplyView<'_>, fx: &mut Effects) {
+        let ok = reply.result().code() == 1;
+        self.on_reply(cx, kind::REMOTE_STOP_REPLY, Some(reply.gun()), ok, reply.failure().code(), fx);
+    }
+
+    /// 0x55 answers our own daily 0x56 too, so one that nobody waits for is normal.
+    pub(super) fn on_time_sync_reply(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+        if let Some(pending) = self.take_pending(kind::TIME_SYNC_REPLY, None) {
+            self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
+        }
+    }
+
+    /// Gives up on commands whose time is over.
+    pub(super) fn expire(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+        let now = cx.now.mono_ms;
+        if self.pending.iter().all(|pending| pending.deadline_ms > now) {
+            return;
+        }
+        let over: Vec<Pending> = self.pending.extract_if(.., |pending| pending.deadline_ms <= now).collect();
+        for pending in over.iter().filter(|pending| !pending.told) {
+            self.answer(cx, fx, &pending.command, CommandOutcome::NoAnswer, "");
+        }
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+    }
+
+    /// The connection is gone: what was not answered is lost.
+    pub(super) fn lose_commands(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+        for pending in std::mem::take(&mut self.pending).iter().filter(|pending| !pending.told) {
+            self.answer(cx, fx, &pending.command, CommandOutcome::ConnectionLost, "");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A shard: one thread, one single-threaded runtime, its own listeners, its own connections. Nothing on the hot path is
+//! shared with another shard but the log's producer.
+
+pub(crate) mod inbox;
+mod run;
+pub(crate) mod slots;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64},
+    },
+    time::Instant,
+};
+
+use events::{
+    clock::Clock,
+    log::{AppendError, EventLog},
+    proto::SessionClaimed,
+};
+use tokio::sync::Notify;
+
+use crate::{
+    Config,
+    accept::Admission,
+    publish::Publisher,
+    registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
+    session::{Context, Effects, Event, Now, Settings, TradeCounter},
+    status::real_ms,
+    telemetry::Metrics,
+};
+use inbox::{Inbox, ToShard};
+pub(crate) use run::{Listeners, spawn};
+use slots::Slots;
+
+/// Room in the read buffer beside an unfinished message.
+const READ_BYTES: usize = 64 * 1024;
+/// Events of connections that are gone, waiting for room in the log.
+const ORPHANS_MAX: usize = 100_000;
+
+/// What all shards see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub config: Config,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub log: Arc<dyn EventLog>,
+    pub replica: Arc<Replica>,
+    pub live: LiveSessions,
+    pub tags: RemoteTags,
+    pub trades: TradeCounter,
+    pub metrics: Metrics,
+    pub admission: Admission,
+    pub inboxes: Vec<Arc<Inbox>>,
+    /// Real time of each shard's last turn, UTC ms.
+    pub turns: Vec<AtomicI64>,
+    pub draining: AtomicBool,
+}
+
+impl Shared {
+    /// Tells a seat's connection that it lost its charger.
+    pub fn tell_fenced(&self, seat: Arc<Seat>) {
+        if let Some(inbox) = self.inboxes.get(usize::from(seat.address.shard)) {
+            inbox.push(ToShard::Fenced(seat));
+        }
+    }
+}
+
+/// What the tasks of one shard see.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub shared: Arc<Shared>,
+    pub index: u16,
+    /// Read buffer of all connections: nothing stays in it between two polls of a task.
+    pub buffer: RefCell<Box<[u8]>>,
+    /// Effects of the step that runs now.
+    pub effects: RefCell<Effects>,
+    pub publisher: RefCell<Publisher>,
+    pub slots: RefCell<Slots>,
+    /// Connections with events that wait for room in the log.
+    pub stalled: RefCell<Vec<Address>>,
+    pub stalled_some: Notify,
+    orphans: RefCell<VecDeque<Event>>,
+    /// Messages handled; the sweep makes a rate of it.
+    pub messages: Cell<u64>,
+    /// Told when a connection ends, for the drain.
+    pub left: Notify,
+    started: Instant,
+}
+
+impl Shard {
+    fn new(shared: Arc<Shared>, index: u16, inbox: &Arc<Inbox>, seed: u64) -> Rc<Self> {
+        let publisher = Publisher::new(Arc::clone(&shared.log), Arc::clone(inbox) as _, &shared.config.node, seed);
+        let room = shared.config.limits.message_bytes + READ_BYTES;
+        Rc::new(Self {
+            index,
+            buffer: RefCell::new(vec![0; room].into_boxed_slice()),
+            effects: RefCell::default(),
+            publisher: RefCell::new(publisher),
+            slots: RefCell::default(),
+            stalled: RefCell::default(),
+            stalled_some: Notify::new(),
+            orphans: RefCell::default(),
+            messages: Cell::new(0),
+            left: Notify::new(),
+            started: Instant::now(),
+            shared,
+        })
+    }
+
+    pub fn now(&self) -> Now {
+        Now { mono_ms: self.mono_ms(), wall_ms: self.shared.clock.now_ms() }
+    }
+
+    pub fn mono_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn context(&self, now: Now, address: Address, remote: SocketAddr) -> Context<'_> {
+        let shared = &*self.shared;
+        Context {
+            now,
+            replica: &shared.replica,
+            live: &shared.live,
+            tags: &shared.tags,
+            trades: &shared.trades,
+            settings: &shared.settings,
+            address,
+            remote,
+            real_ms: real_ms(),
+        }
+    }
+
+    /// Hands an event to the log and counts it.
+    pub fn publish(&self, event: &Event, address: Address) -> Result<(), AppendError> {
+        // Busy only inside a panic that began in the publisher: then nothing can be published from here any more.
+        let Ok(mut publisher) = self.publisher.try_borrow_mut() else { return Err(AppendError::Closed) };
+        let outcome = publisher.publish(event, address);
+        match outcome {
+            Ok(()) => self.shared.metrics.published(event.topic()),
+            Err(AppendError::Full) => self.shared.metrics.log_full.increment(1),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Publishes our claim on a charger, or that we gave it up.
+    pub fn publish_claim(&self, seat: &Arc<Seat>, remote: String, released: bool) {
+        if !self.shared.config.claims {
+            return;
+        }
+        let claim = SessionClaimed { address: String::new(), remote_address: remote, released };
+        let Ok(mut publisher) = self.publisher.try_borrow_mut() else { return };
+        // A claim that the log cannot take now is repeated by the charger's next login.
+        if publisher.claim(seat, claim, self.shared.clock.now_ms()).is_ok() {
+            self.shared.metrics.published_session.increment(1);
+        }
+    }
+
+    /// Keeps an event whose connection is gone until the log takes it.
+    pub fn adopt(&self, event: Event) {
+        if let Ok(mut orphans) = self.orphans.try_borrow_mut()
+            && orphans.len() < ORPHANS_MAX
+        {
+            orphans.push_back(event);
+            self.stalled_some.notify_one();
+        }
+    }
+
+    /// Tries adopted events again; true when none is left.
+    fn retry_orphans(&self) -> bool {
+        let nowhere = Address { shard: self.index, generation: 0, slot: u32::MAX };
+        loop {
+            let Some(event) = self.orphans.borrow_mut().pop_front() else { return true };
+            if self.publish(&event, nowhere) == Err(AppendError::Full) {
+                self.orphans.borrow_mut().push_front(event);
+                return false;
+            }
+        }
+    }
+}

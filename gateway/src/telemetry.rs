@@ -1,0 +1,442 @@
+//! Every metric of the gateway, declared once. Handles are made at start and kept: a kept handle costs 7 ns, a look-up 61 ns.
+//! No label ever names a charger, a station or an address. `docs/metrics.md` is checked against this list by a test.
+
+use std::collections::HashMap;
+
+use events::{proto::CommandOutcome, topic::Topic};
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+use crate::session::{CloseReason, LoginResult, Malformed};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution over [`Metric::buckets`].
+    Histogram,
+}
+
+/// One line of the catalogue.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Name.
+    pub name: &'static str,
+    /// Kind.
+    pub kind: MetricKind,
+    /// Unit.
+    pub unit: Unit,
+    /// What it tells, one sentence.
+    pub help: &'static str,
+    /// Label names and all their values.
+    pub labels: Vec<(&'static str, Vec<&'static str>)>,
+    /// Upper bounds of a histogram's buckets; empty otherwise.
+    pub buckets: &'static [f64],
+}
+
+const PROTOCOLS: [&str; 2] = ["ykc", "ocpp1.6"];
+/// Kinds of messages that are counted apart; everything else is `other`.
+pub const YKC_KINDS: [&str; 10] = [
+    "login",
+    "heartbeat",
+    "tariff",
+    "live_data",
+    "start_request",
+    "record",
+    "command_answer",
+    "bms",
+    "ground_lock",
+    "other",
+];
+/// OCPP 1.6 messages that are counted apart.
+pub const OCPP_KINDS: [&str; 10] = [
+    "BootNotification",
+    "Heartbeat",
+    "StatusNotification",
+    "Authorize",
+    "StartTransaction",
+    "StopTransaction",
+    "MeterValues",
+    "DataTransfer",
+    "command_answer",
+    "other",
+];
+/// Deviations that are served and counted.
+pub const QUIRKS: [&str; 7] =
+    ["crc_order", "length_dialect", "ocpp_deviation", "binary_json", "missing_subprotocol", "vin_order", "bad_time"];
+const ACK_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0];
+
+/// Why a connection was refused before it had a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `limits.connections`.
+    Total,
+    /// `limits.connections_per_ip`.
+    PerIp,
+    /// The TLS handshake failed.
+    Tls,
+}
+
+impl Refusal {
+    const ALL: [Self; 3] = [Self::Total, Self::PerIp, Self::Tls];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::PerIp => "per_ip",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// Every metric of this crate.
+#[must_use]
+pub fn catalogue() -> Vec<Metric> {
+    let counter =
+        |name, help, labels| Metric { name, kind: MetricKind::Counter, unit: Unit::Count, help, labels, buckets: &[] };
+    let gauge =
+        |name, help, labels| Metric { name, kind: MetricKind::Gauge, unit: Unit::Count, help, labels, buckets: &[] };
+    let protocol = || ("protocol", PROTOCOLS.to_vec());
+    vec![
+        counter("evgate_connections_accepted_total", "Connections accepted.", vec![protocol()]),
+        counter(
+            "evgate_connections_refused_total",
+            "Connections refused before a session began, by reason.",
+            vec![("reason", Refusal::ALL.map(Refusal::label).to_vec())],
+        ),
+        counter(
+            "evgate_connections_closed_total",
+            "Connections ended, by reason.",
+            vec![("reason", CloseReason::ALL.map(CloseReason::label).to_vec())],
+        ),
+        gauge("evgate_connections", "Connections open now.", vec![protocol()]),
+        gauge("evgate_sessions", "Chargers logged in now.", vec![protocol()]),
+        counter(
+            "evgate_logins_total",
+            "Logins and upgrades decided, by result.",
+            vec![protocol(), ("result", LoginResult::ALL.map(LoginResult::label).to_vec())],
+        ),
+        counter(
+            "evgate_ykc_frames_received_total",
+            "YKC frames with a right checksum, by kind.",
+            vec![("kind", YKC_KINDS.to_vec())],
+        ),
+        counter(
+            "evgate_ocpp_messages_received_total",
+            "OCPP-J messages received, by action.",
+            vec![("kind", OCPP_KINDS.to_vec())],
+        ),
+        counter(
+            "evgate_malformed_total",
+            "Input that could not be used, by kind; it never ends another charger's session.",
+            vec![protocol(), ("kind", Malformed::ALL.map(Malformed::label).to_vec())],
+        ),
+        counter(
+            "evgate_quirks_total",
+            "Deviations from the standard that were served, by kind.",
+            vec![("quirk", QUIRKS.to_vec())],
+        ),
+        counter(
+            "evgate_events_published_total",
+            "Events handed to the log, by topic.",
+            vec![("topic", PUBLISHED.map(Topic::name).to_vec())],
+        ),
+        counter(
+            "evgate_events_shed_total",
+            "Live data and status given up because the log was full, by class. Money is never shed.",
+            vec![("class", vec!["live", "status"])],
+        ),
+        counter("evgate_log_full_total", "Appends that the log had no room for and that were tried again.", vec![]),
+        counter("evgate_money_answered_total", "Money messages answered after the log's confirmation.", vec![]),
+        counter(
+            "evgate_money_unanswered_total",
+            "Money messages given up unanswered (connection lost or closed, log failed): the charger sends them again.",
+            vec![],
+        ),
+        Metric {
+            name: "evgate_money_ack_seconds",
+            kind: MetricKind::Histogram,
+            unit: Unit::Seconds,
+            help: "From a money message's arrival to its answer.",
+            labels: vec![],
+            buckets: &ACK_BUCKETS,
+        },
+        counter(
+            "evgate_commands_total",
+            "Commands that ended, by outcome.",
+            vec![("outcome", COMMAND_OUTCOMES.map(|outcome| outcome_label(outcome)).to_vec())],
+        ),
+        counter(
+            "evgate_commands_skipped_total",
+            "Command records not carried out here, by reason.",
+            vec![("reason", vec!["not_here", "duplicate", "before_start", "unreadable"])],
+        ),
+        gauge(
+            "evgate_registry_entries",
+            "Entries of the registry replica.",
+            vec![("kind", vec!["charger", "token", "tariff"])],
+        ),
+        counter("evgate_session_panics_total", "Sessions ended by a defect of ours.", vec![]),
+        gauge("evgate_draining", "1 while the gateway says goodbye.", vec![]),
+    ]
+}
+
+const PUBLISHED: [Topic; 4] = [Topic::Device, Topic::Telemetry, Topic::Session, Topic::DeviceDlq];
+const COMMAND_OUTCOMES: [CommandOutcome; 7] = [
+    CommandOutcome::Accepted,
+    CommandOutcome::Rejected,
+    CommandOutcome::NoAnswer,
+    CommandOutcome::ConnectionLost,
+    CommandOutcome::Unsupported,
+    CommandOutcome::Expired,
+    CommandOutcome::QueueFull,
+];
+
+const fn outcome_label(outcome: CommandOutcome) -> &'static str {
+    match outcome {
+        CommandOutcome::Accepted => "accepted",
+        CommandOutcome::Rejected | CommandOutcome::Unspecified => "rejected",
+        CommandOutcome::NoAnswer => "no_answer",
+        CommandOutcome::ConnectionLost => "connection_lost",
+        CommandOutcome::Unsupported => "unsupported",
+        CommandOutcome::Expired => "expired",
+        CommandOutcome::QueueFull => "queue_full",
+    }
+}
+
+/// Registers every metric with the installed recorder and shows every counter at zero. Call it after installing the recorder.
+pub fn describe() {
+    for metric in catalogue() {
+        match metric.kind {
+            MetricKind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            MetricKind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+        if metric.kind == MetricKind::Histogram {
+            continue;
+        }
+        for labels in combinations(&metric.labels) {
+            let labels: Vec<metrics::Label> =
+                labels.iter().map(|&(name, value)| metrics::Label::from_static_parts(name, value)).collect();
+            match metric.kind {
+                MetricKind::Counter => metrics::counter!(metric.name, labels).absolute(0),
+                MetricKind::Gauge => metrics::gauge!(metric.name, labels).set(0.0),
+                MetricKind::Histogram => {}
+            }
+        }
+    }
+}
+
+fn combinations(labels: &[(&'static str, Vec<&'static str>)]) -> Vec<Vec<(&'static str, &'static str)>> {
+    labels.iter().fold(vec![Vec::new()], |heads, (name, values)| {
+        heads
+            .iter()
+            .flat_map(|head| {
+                values.iter().map(move |value| {
+                    let mut whole: Vec<(&'static str, &'static str)> = head.clone();
+                    whole.push((name, value));
+                    whole
+                })
+            })
+            .collect()
+    })
+}
+
+/// The handles. Look-ups by label go over arrays and small maps, never through the recorder.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(crate) accepted: [Counter; 2],
+    refused: [Counter; 3],
+    closed: HashMap<CloseReason, Counter>,
+    pub(crate) connections: [Gauge; 2],
+    pub(crate) sessions: [Gauge; 2],
+    logins: [HashMap<LoginResult, Counter>; 2],
+    ykc_frames: [Counter; YKC_KINDS.len()],
+    ocpp_messages: [Counter; OCPP_KINDS.len()],
+    malformed: [HashMap<Malformed, Counter>; 2],
+    quirks: HashMap<&'static str, Counter>,
+    pub(crate) published_device: Counter,
+    pub(crate) published_telemetry: Counter,
+    pub(crate) published_session: Counter,
+    pub(crate) published_dlq: Counter,
+    pub(crate) shed_live: Counter,
+    pub(crate) shed_status: Counter,
+    pub(crate) log_full: Counter,
+    pub(crate) money_answered: Counter,
+    pub(crate) money_unanswered: Counter,
+    pub(crate) money_ack: Histogram,
+    commands: HashMap<i32, Counter>,
+    pub(crate) command_not_here: Counter,
+    pub(crate) command_duplicate: Counter,
+    pub(crate) command_before_start: Counter,
+    pub(crate) command_unreadable: Counter,
+    pub(crate) registry: [Gauge; 3],
+    pub(crate) panics: Counter,
+    pub(crate) draining: Gauge,
+}
+
+/// Index of a protocol in the arrays of handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Ykc = 0,
+    Ocpp = 1,
+}
+
+impl Metrics {
+    /// Makes every handle with the recorder that is installed now.
+    #[must_use]
+    pub fn new() -> Self {
+        let c = |name: &'static str| metrics::counter!(name);
+        let cl = |name: &'static str, label: &'static str, value: &'static str| metrics::counter!(name, label => value);
+        let by_protocol = |name: &'static str| PROTOCOLS.map(|protocol| metrics::gauge!(name, "protocol" => protocol));
+        Self {
+            accepted: PROTOCOLS.map(|protocol| cl("evgate_connections_accepted_total", "protocol", protocol)),
+            refused: Refusal::ALL.map(|reason| cl("evgate_connections_refused_total", "reason", reason.label())),
+            closed: CloseReason::ALL
+                .map(|reason| (reason, cl("evgate_connections_closed_total", "reason", reason.label())))
+                .into(),
+            connections: by_protocol("evgate_connections"),
+            sessions: by_protocol("evgate_sessions"),
+            logins: PROTOCOLS.map(|protocol| {
+                LoginResult::ALL
+                    .map(|result| {
+                        let label = result.label();
+                        (result, metrics::counter!("evgate_logins_total", "protocol" => protocol, "result" => label))
+                    })
+                    .into()
+            }),
+            ykc_frames: YKC_KINDS.map(|kind| cl("evgate_ykc_frames_received_total", "kind", kind)),
+            ocpp_messages: OCPP_KINDS.map(|kind| cl("evgate_ocpp_messages_received_total", "kind", kind)),
+            malformed: PROTOCOLS.map(|protocol| {
+                Malformed::ALL
+                    .map(|kind| {
+                        let label = kind.label();
+                        (kind, metrics::counter!("evgate_malformed_total", "protocol" => protocol, "kind" => label))
+                    })
+                    .into()
+            }),
+            quirks: QUIRKS.map(|quirk| (quirk, cl("evgate_quirks_total", "quirk", quirk))).into(),
+            published_device: cl("evgate_events_published_total", "topic", Topic::Device.name()),
+            published_telemetry: cl("evgate_events_published_total", "topic", Topic::Telemetry.name()),
+            published_session: cl("evgate_events_published_total", "topic", Topic::Session.name()),
+            published_dlq: cl("evgate_events_published_total", "topic", Topic::DeviceDlq.name()),
+            shed_live: cl("evgate_events_shed_total", "class", "live"),
+            shed_status: cl("evgate_events_shed_total", "class", "status"),
+            log_full: c("evgate_log_full_total"),
+            money_answered: c("evgate_money_answered_total"),
+            money_unanswered: c("evgate_money_unanswered_total"),
+            money_ack: metrics::histogram!("evgate_money_ack_seconds"),
+            commands: COMMAND_OUTCOMES
+                .map(|outcome| (outcome as i32, cl("evgate_commands_total", "outcome", outcome_label(outcome))))
+                .into(),
+            command_not_here: cl("evgate_commands_skipped_total", "reason", "not_here"),
+            command_duplicate: cl("evgate_commands_skipped_total", "reason", "duplicate"),
+            command_before_start: cl("evgate_commands_skipped_total", "reason", "before_start"),
+            command_unreadable: cl("evgate_commands_skipped_total", "reason", "unreadable"),
+            registry: ["charger", "token", "tariff"]
+                .map(|kind| metrics::gauge!("evgate_registry_entries", "kind" => kind)),
+            panics: c("evgate_session_panics_total"),
+            draining: metrics::gauge!("evgate_draining"),
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: Refusal) {
+        if let Some(counter) = self.refused.get(reason as usize) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        if let Some(counter) = self.closed.get(&reason) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn login(&self, wire: Wire, result: LoginResult) {
+        if let Some(counter) = self.logins.get(wire as usize).and_then(|results| results.get(&result)) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn malformed(&self, wire: Wire, kind: Malformed) {
+        if let Some(counter) = self.malformed.get(wire as usize).and_then(|kinds| kinds.get(&kind)) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn quirk(&self, quirk: &'static str) {
+        if let Some(counter) = self.quirks.get(quirk) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn command(&self, outcome: CommandOutcome) {
+        if let Some(counter) = self.commands.get(&(outcome as i32)) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a YKC frame; `index` is into [`YKC_KINDS`].
+    pub(crate) fn ykc_frame(&self, index: usize) {
+        if let Some(counter) = self.ykc_frames.get(index) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts an OCPP message; `index` is into [`OCPP_KINDS`].
+    pub(crate) fn ocpp_message(&self, index: usize) {
+        if let Some(counter) = self.ocpp_messages.get(index) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn published(&self, topic: Topic) {
+        match topic {
+            Topic::Device => self.published_device.increment(1),
+            Topic::Telemetry => self.published_telemetry.increment(1),
+            Topic::Session => self.published_session.increment(1),
+            _ => self.published_dlq.increment(1),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_ours_and_unique_and_counters_say_total() {
+        let catalogue = catalogue();
+        let names: HashSet<_> = catalogue.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), catalogue.len());
+        for metric in catalogue {
+            assert!(metric.name.starts_with("evgate_"), "{}", metric.name);
+            assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert_eq!(metric.kind == MetricKind::Histogram, !metric.buckets.is_empty(), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn the_document_lists_every_metric_and_label_value() {
+        let document = include_str!("../../docs/metrics.md");
+        for metric in catalogue() {
+            assert!(document.contains(metric.name), "docs/metrics.md lacks {}", metric.name);
+            for (name, values) in metric.labels {
+                assert!(document.contains(name), "docs/metrics.md lacks label {name}");
+                for value in values {
+                    assert!(document.contains(value), "docs/metrics.md lacks {}{{{name}=\"{value}\"}}", metric.name);
+                }
+            }
+        }
+    }
+}
