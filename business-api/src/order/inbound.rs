@@ -104,9 +104,9 @@ pub enum AnswerTo {
 /// The answer to a start or stop as an input to its order.
 #[must_use]
 pub fn answered(to: AnswerTo, answer: &proto::CommandAnswered) -> Input {
-    let code = || {
-        if answer.code.is_empty() { answer.outcome().as_str_name().to_ascii_lowercase() } else { answer.code.clone() }
-    };
+    // Where the charger gave no word of its own, the outcome is the word.
+    let outcome = answer.outcome().as_str_name().trim_start_matches("COMMAND_OUTCOME_");
+    let code = || if answer.code.is_empty() { outcome.to_ascii_lowercase() } else { answer.code.clone() };
     match (to, answer.outcome()) {
         (AnswerTo::Start, CommandOutcome::Accepted) => Input::StartAccepted,
         (AnswerTo::Start, CommandOutcome::Rejected) => {

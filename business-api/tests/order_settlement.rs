@@ -1,0 +1,255 @@
+//! From a record to a bill or to the reason why there is none: plausibility, meters, cells, clocks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod billing_support;
+mod order_support;
+
+use billing_support::{a1, b1};
+use business_api::bill::{Flag, Options, Sample, Source};
+use business_api::order::{
+    BillOutcome, ExceptionCode, Facts, Implausible, Input, Limits, Opening, Order, Placed, Protocol, Record,
+    Settlement, open, plausible, settle, step,
+};
+use business_api::tariff::{PeriodKind, Tariff};
+use events::units::{AmountE4, EnergyE4, Fen};
+use order_support::{MINUTE, T0, asked, cell, estimate, placed, policy, record, started};
+
+fn settled_with(record: Record, change: impl FnOnce(&mut Facts<'_>)) -> Settlement {
+    settle_with(&a1(), Protocol::Ykc, None, record, change)
+}
+
+fn order_of(protocol: Protocol, meter_start: Option<i64>, record: Record) -> Order {
+    let opening = Opening::Started {
+        session: record.session.clone(),
+        id_tag: None,
+        started_at_ms: T0 + 30 * MINUTE,
+        meter_start: meter_start.map(EnergyE4),
+        offline: false,
+    };
+    let order = open(Placed { protocol, ..placed(Some("user-1")) }, T0, &opening, &policy()).order;
+    step(&order, T0 + 91 * MINUTE, &Input::Recorded(Box::new(record)), &policy()).unwrap().order
+}
+
+fn settle_with(
+    tariff: &Tariff,
+    protocol: Protocol,
+    meter_start: Option<i64>,
+    record: Record,
+    change: impl FnOnce(&mut Facts<'_>),
+) -> Settlement {
+    let (options, limits) = (Options::default(), Limits::default());
+    let order = order_of(protocol, meter_start, record);
+    let mut facts =
+        Facts { tariff, samples: &[], clock_skew_ms: 0, rated_power_w: 60_000, options: &options, limits: &limits };
+    change(&mut facts);
+    settle(&order, &facts)
+}
+
+fn held(settlement: &Settlement) -> ExceptionCode {
+    match settlement.outcome {
+        BillOutcome::Held(code) => code,
+        BillOutcome::Due { .. } => panic!("{settlement:?}"),
+    }
+}
+
+/// OCPP: no total, no split, no amount; meter readings only.
+fn ocpp(meter_end: Option<i64>) -> Record {
+    Record {
+        started_at_ms: None,
+        meter_start: None,
+        meter_end: meter_end.map(EnergyE4),
+        energy: None,
+        amount: None,
+        periods: Vec::new(),
+        ..record(1, 300_000)
+    }
+}
+
+#[test]
+fn a_ykc_record_is_billed_by_its_own_split() {
+    let settlement = settled_with(record(1, 300_000), |_| {});
+    let bill = settlement.bill.unwrap();
+    assert_eq!((bill.source, bill.flags.len()), (Source::Charger, 0));
+    assert_eq!(settlement.outcome, BillOutcome::Due { total: Fen(3_867), energy: EnergyE4(300_000) });
+    assert_eq!(bill.comparison.unwrap().diff, Fen(0));
+}
+
+#[test]
+fn a_price_that_is_not_ours_rejects_the_split_and_a_wrong_amount_is_held() {
+    let mut stale = record(1, 300_000);
+    stale.periods[1].price.0 -= 1;
+    let settlement = settled_with(stale, |_| {});
+    assert_eq!(settlement.bill.unwrap().flags, [Flag::ChargerSplitRejected]);
+    let wrong = Record { amount: Some(AmountE4(500_000)), ..record(1, 300_000) };
+    let settlement = settled_with(wrong, |_| {});
+    assert_eq!(held(&settlement), ExceptionCode::AmountMismatch);
+    assert!(settlement.bill.is_some() && settlement.detail.contains("50.00"), "{}", settlement.detail);
+}
+
+#[test]
+fn cells_are_translated_by_the_model_the_charger_was_given() {
+    let tariff = Tariff::new(vec![billing_support::version(
+        "D-1",
+        "2025-01-01",
+        None,
+        &[
+            ("00:00", "10:00", "flat", "0.62340", "0.45"),
+            ("10:00", "12:00", "deep_valley", "0.1", "0.2"),
+            ("12:00", "24:00", "peak", "1.05470", "0.45"),
+        ],
+    )])
+    .unwrap();
+    let mut record = record(1, 300_000);
+    record.periods = vec![cell(PeriodKind::Flat, 150_000), cell(PeriodKind::Valley, 150_000)];
+    record.periods[1].price.0 = 30_000;
+    record.amount = None;
+    let bill = settle_with(&tariff, Protocol::Ykc, None, record, |_| {}).bill.unwrap();
+    assert_eq!(bill.source, Source::Charger);
+    assert_eq!(bill.segments[1].kind, PeriodKind::DeepValley, "the valley cell holds the deep valley");
+}
+
+#[test]
+fn a_tariff_that_does_not_fit_is_billed_by_samples_and_its_amount_only_informs() {
+    // 09:30 to 10:30 in B-1 is peak all along.
+    let settlement = settle_with(&b1(), Protocol::Ykc, None, record(1, 300_000), |_| {});
+    let bill = settlement.bill.unwrap();
+    assert_eq!((bill.source, bill.flags.as_slice()), (Source::Linear, [Flag::ChargerPriceApproximate].as_slice()));
+    assert!(matches!(settlement.outcome, BillOutcome::Due { .. }), "{:?}", bill.comparison);
+}
+
+#[test]
+fn ocpp_energy_is_the_difference_of_meter_readings() {
+    let registers = vec![Sample { at_ms: T0 + 60 * MINUTE, energy: EnergyE4(1_200_000) }];
+    let record = Record { registers, ..ocpp(Some(1_300_000)) };
+    let settlement = settle_with(&a1(), Protocol::Ocpp, Some(1_000_000), record, |_| {});
+    let bill = settlement.bill.unwrap();
+    assert_eq!((bill.energy, bill.source), (EnergyE4(300_000), Source::Samples));
+    assert_eq!(bill.segments[0].energy, EnergyE4(200_000), "20 kWh until 10:00 by the reading that came with the stop");
+    let nothing = settle_with(&a1(), Protocol::Ocpp, Some(1_000_000), ocpp(Some(1_000_000)), |_| {});
+    assert_eq!(nothing.outcome, BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) });
+    let from_zero = settle_with(&a1(), Protocol::Ocpp, Some(0), ocpp(Some(0)), |_| {});
+    assert_eq!(from_zero.outcome, BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) });
+}
+
+#[test]
+fn figures_that_contradict_each_other_are_held() {
+    let backwards = settle_with(&a1(), Protocol::Ocpp, Some(1_000_000), ocpp(Some(999_999)), |_| {});
+    let unknown = settle_with(&a1(), Protocol::Ocpp, None, ocpp(Some(1_300_000)), |_| {});
+    let apart = settled_with(Record { meter_end: Some(EnergyE4(1_300_101)), ..record(1, 300_000) }, |_| {});
+    for settlement in [&backwards, &unknown, &apart] {
+        assert_eq!(held(settlement), ExceptionCode::EnergyInconsistent, "{settlement:?}");
+        assert!(!settlement.detail.is_empty());
+    }
+    let close = settled_with(Record { meter_end: Some(EnergyE4(1_300_100)), ..record(1, 300_000) }, |_| {});
+    assert!(close.bill.is_some());
+    let no_meter = Record { meter_start: Some(EnergyE4(0)), meter_end: Some(EnergyE4(0)), ..record(1, 300_000) };
+    assert!(settled_with(no_meter, |_| {}).bill.is_some(), "both zero is no reading");
+}
+
+#[test]
+fn after_a_meter_reset_the_periods_must_agree() {
+    let reset = || Record { meter_end: Some(EnergyE4(5)), ..record(1, 300_000) };
+    assert!(settled_with(reset(), |_| {}).bill.is_some());
+    let mut apart = reset();
+    apart.periods[1].energy.0 -= 11;
+    assert_eq!(held(&settled_with(apart, |_| {})), ExceptionCode::EnergyInconsistent);
+    let none = Record { periods: Vec::new(), ..reset() };
+    assert_eq!(held(&settled_with(none, |_| {})), ExceptionCode::EnergyInconsistent);
+}
+
+#[test]
+fn times_that_cannot_be_are_held() {
+    let times = |start: i64, end: i64| {
+        held(&settled_with(Record { started_at_ms: Some(start), ended_at_ms: end, ..record(1, 300_000) }, |_| {}))
+    };
+    assert_eq!(times(T0, T0 - 1), ExceptionCode::BadTime);
+    assert_eq!(times(946_684_800_000, 946_688_400_000), ExceptionCode::BadTime, "2000-01-01");
+    assert_eq!(times(T0, T0 + 7 * 24 * 60 * MINUTE + 1), ExceptionCode::BadTime);
+    let zero = Record { started_at_ms: Some(T0), ended_at_ms: T0 - 1, amount: None, ..record(1, 0) };
+    let settlement = settled_with(zero, |_| {});
+    assert_eq!(
+        settlement.outcome,
+        BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) },
+        "nothing is due, whatever the times"
+    );
+}
+
+#[test]
+fn more_energy_than_the_charger_can_give_is_held() {
+    // One hour: 110 % of P, and 1 Wh of slack.
+    for (rated_power_w, energy, believed) in [
+        (60_000, 300_000, true),
+        (27_271, 300_000, false),
+        (27_272, 300_000, true),
+        (0, 300_000, true),
+        (10_000, 110_010, true),
+        (10_000, 110_011, false),
+    ] {
+        let settlement =
+            settled_with(Record { amount: None, ..record(1, energy) }, |facts| facts.rated_power_w = rated_power_w);
+        assert_eq!(settlement.bill.is_some(), believed, "{rated_power_w} W {energy}");
+        if !believed {
+            assert_eq!(held(&settlement), ExceptionCode::EnergyImplausible);
+        }
+    }
+    let limits = Limits { energy_percent: 200, ..Limits::default() };
+    let mut session = business_api::bill::Session { start_ms: T0, end_ms: T0 + 60 * MINUTE, ..Default::default() };
+    session.energy = EnergyE4(200_010);
+    assert_eq!(plausible(&session, 10_000, &limits), Ok(()));
+    session.energy = EnergyE4(i64::MAX);
+    assert!(matches!(plausible(&session, u32::MAX, &limits), Err(Implausible::Energy { .. })));
+}
+
+#[test]
+fn no_tariff_for_the_date_is_held() {
+    let early = Record {
+        started_at_ms: Some(T0 - 400 * 1_440 * MINUTE),
+        ended_at_ms: T0 - 400 * 1_440 * MINUTE + 60 * MINUTE,
+        ..record(1, 300_000)
+    };
+    assert_eq!(held(&settled_with(early, |_| {})), ExceptionCode::NoTariff);
+}
+
+#[test]
+fn a_skewed_charger_is_billed_on_our_clock_and_its_live_data_is_on_it_already() {
+    // The charger is 30 min fast: 10:00 to 11:00 by its clock is 09:30 to 10:30.
+    let fast = || Record {
+        started_at_ms: Some(T0 + 60 * MINUTE),
+        ended_at_ms: T0 + 120 * MINUTE,
+        amount: None,
+        ..record(1, 300_000)
+    };
+    static SAMPLES: [Sample; 1] = [Sample { at_ms: T0 + 60 * MINUTE, energy: EnergyE4(200_000) }];
+    let bill = settled_with(fast(), |facts| {
+        facts.clock_skew_ms = 30 * MINUTE;
+        facts.samples = &SAMPLES;
+    })
+    .bill
+    .unwrap();
+    assert_eq!((bill.flags.as_slice(), bill.source), ([Flag::ClockAdjusted].as_slice(), Source::Samples));
+    assert_eq!(bill.basis.start_ms, T0 + 30 * MINUTE);
+    assert_eq!(bill.segments[0].energy, EnergyE4(200_000), "the live frame of 10:00 stays at 10:00");
+}
+
+#[test]
+fn an_estimate_is_billed_on_our_clock_without_the_record() {
+    let order = asked(None, None).order;
+    let order = step(&order, T0, &started(), &policy()).unwrap().order;
+    let order = step(&order, T0 + 1, &Input::SessionEnded, &policy()).unwrap().order;
+    let missing = Input::Timer(business_api::order::TimerKind::RecordMissing);
+    let order = step(&order, T0 + 60 * MINUTE, &missing, &policy()).unwrap().order;
+    let approved = Input::EstimateApproved { estimate: estimate(), payer: None };
+    let order = step(&order, T0 + 61 * MINUTE, &approved, &policy()).unwrap().order;
+    let (options, limits, tariff) = (Options::default(), Limits::default(), a1());
+    let facts = Facts {
+        tariff: &tariff,
+        samples: &[],
+        clock_skew_ms: 30 * MINUTE,
+        rated_power_w: 1,
+        options: &options,
+        limits: &limits,
+    };
+    assert_eq!(held(&settle(&order, &facts)), ExceptionCode::EnergyImplausible, "an estimate must be believable too");
+    let bill = settle(&order, &Facts { rated_power_w: 0, ..facts }).bill.unwrap();
+    assert_eq!((bill.basis.start_ms, bill.total_fen), (T0 + 30 * MINUTE, Fen(3_867)));
+}
