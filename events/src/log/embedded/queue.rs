@@ -125,12 +125,12 @@ impl Queue {
     pub fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
         let headers = super::headers::encoded_len(record.headers);
         let len = record.key.len() + record.payload.map_or(0, <[u8]>::len) + headers;
-        if len > self.record_max {
-            return Err(AppendError::TooLarge);
-        }
         let mut state = self.lock();
         if state.closed {
             return Err(AppendError::Closed);
+        }
+        if len > self.record_max {
+            return Err(AppendError::TooLarge);
         }
         if state.records >= self.records_max || state.bytes + len > self.bytes_max {
             return Err(AppendError::Full);

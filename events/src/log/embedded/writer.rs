@@ -122,6 +122,9 @@ impl Writer {
             }
             Err(error) => self.failed(error),
         }
+        if !room {
+            self.failed(&LogError::DiskFull);
+        }
         let outcome = outcome.and(if room { Ok(()) } else { Err(LogError::DiskFull) });
         self.confirm(entries, &outcome);
         let requested = if room { outcome } else { Ok(()) };
@@ -129,7 +132,6 @@ impl Writer {
             self.answer(request, requested.clone());
         }
         if !room {
-            self.failed(&LogError::DiskFull);
             self.tidy();
         }
         let bytes = entries.iter().map(super::queue::Entry::len).sum();
