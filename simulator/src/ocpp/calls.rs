@@ -52,6 +52,12 @@ pub(crate) struct Call {
     not_before: Instant,
 }
 
+impl Call {
+    pub(crate) fn with_payload(&self, payload: String) -> Self {
+        Self { payload, ..self.clone() }
+    }
+}
+
 /// Placeholder of the transaction id in a payload that is queued before the id is known.
 pub(crate) const TX_ID: &str = "\"<tx>\"";
 

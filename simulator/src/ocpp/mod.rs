@@ -165,7 +165,7 @@ impl OcppCharger {
     /// are not sent.
     fn filled(&self, call: &Call) -> Option<String> {
         let key = match &call.about {
-            About::TxMeter(key, ..) | About::StopTx(key) => key,
+            About::TxMeter(key, ..) | About::StopTx(key) if !call.again => key,
             _ => return Some(call.payload.clone()),
         };
         let id = self.transactions.get(key).and_then(|tx| tx.id);
@@ -302,7 +302,12 @@ impl OcppCharger {
         if call.again {
             return self.check_again(&call, answer);
         }
-        match call.about.clone() {
+        // With its id filled in: once the stop is confirmed, the transaction is forgotten.
+        let duplicate = (call.about.is_transactional() && self.duplicates.duplicates_record())
+            .then(|| self.filled(&call))
+            .flatten()
+            .map(|payload| call.with_payload(payload));
+        match call.about {
             About::Boot => self.booted(now, answer),
             About::Heartbeat | About::Status { .. } | About::Meter => {}
             About::Authorize { connector } => self.authorize_answered(now, connector, answer),
@@ -310,7 +315,7 @@ impl OcppCharger {
             About::TxMeter(key, at_ms, energy_e4) => self.sample_confirmed(key, at_ms, energy_e4),
             About::StopTx(key) => self.stop_confirmed(key),
         }
-        if call.about.is_transactional() && self.duplicates.duplicates_record() {
+        if let Some(call) = duplicate {
             self.world.counters.duplicates.fetch_add(1, Relaxed);
             self.calls.push_again(now.at, call);
         }

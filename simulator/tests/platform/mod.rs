@@ -1,6 +1,8 @@
 //! Small platforms on loopback: they answer what a charger needs, remember everything, and can be told to misbehave.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod ocpp;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -113,13 +115,16 @@ pub struct Knobs {
     pub balance_fen: AtomicU64,
 }
 
+/// The way to the newest connection: bytes, or its end.
+type Line = mpsc::UnboundedSender<Option<Vec<u8>>>;
+
 /// A YKC platform.
 pub struct YkcPlatform {
     pub address: SocketAddr,
     pub knobs: Arc<Knobs>,
     log: Arc<Mutex<Vec<Got>>>,
     bad: Arc<AtomicU64>,
-    down: Arc<Mutex<Option<mpsc::UnboundedSender<Option<Vec<u8>>>>>>,
+    down: Arc<Mutex<Option<Line>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -188,7 +193,7 @@ struct Desk {
     knobs: Arc<Knobs>,
     log: Arc<Mutex<Vec<Got>>>,
     bad: Arc<AtomicU64>,
-    down: Arc<Mutex<Option<mpsc::UnboundedSender<Option<Vec<u8>>>>>>,
+    down: Arc<Mutex<Option<Line>>>,
     seen: Arc<Mutex<HashMap<TradeNo, u64>>>,
     trades: Arc<AtomicU64>,
 }
