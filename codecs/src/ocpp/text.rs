@@ -1,6 +1,6 @@
 //! Text of a JSON string that borrows from the message wherever it can.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -134,35 +134,87 @@ impl Serialize for Text<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<'a>(std::marker::PhantomData<&'a str>);
-        fn retyped<'a>(value: impl fmt::Display) -> Text<'a> {
-            Text(Form::Retyped(value.to_string().into_boxed_str()))
-        }
-        impl<'de: 'a, 'a> de::Visitor<'de> for Visitor<'a> {
-            type Value = Text<'a>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            #[inline]
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'a>, E> {
-                Ok(Text(Form::Borrowed(text)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'a>, E> {
-                Ok(Text(Form::Owned(text.into())))
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Text<'a>, E> {
-                Ok(retyped(value))
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Text<'a>, E> {
-                Ok(retyped(value))
-            }
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Text<'a>, E> {
-                Ok(retyped(value))
-            }
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text<'a>, E> {
-                Ok(retyped(value))
-            }
-        }
-        deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+        deserializer.deserialize_any(TextVisitor(PhantomData))
+    }
+}
+
+struct TextVisitor<'a>(PhantomData<&'a str>);
+
+fn retyped<'a>(value: impl fmt::Display) -> Text<'a> {
+    Text(Form::Retyped(value.to_string().into_boxed_str()))
+}
+
+impl<'de: 'a, 'a> de::Visitor<'de> for TextVisitor<'a> {
+    type Value = Text<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+    #[inline]
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'a>, E> {
+        Ok(Text(Form::Borrowed(text)))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'a>, E> {
+        Ok(Text(Form::Owned(text.into())))
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Text<'a>, E> {
+        Ok(retyped(value))
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Text<'a>, E> {
+        Ok(retyped(value))
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Text<'a>, E> {
+        Ok(retyped(value))
+    }
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text<'a>, E> {
+        Ok(retyped(value))
+    }
+}
+
+/// Reads a text or `null` in one step; `Option<Text>` takes two.
+pub(super) struct TextOrNull<'a>(PhantomData<&'a str>);
+
+impl TextOrNull<'_> {
+    pub(super) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de: 'a, 'a> de::DeserializeSeed<'de> for TextOrNull<'a> {
+    type Value = Option<Text<'a>>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de: 'a, 'a> de::Visitor<'de> for TextOrNull<'a> {
+    type Value = Option<Text<'a>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    #[inline]
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Text(Form::Borrowed(text))))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        TextVisitor(self.0).visit_str(text).map(Some)
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(retyped(value)))
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(retyped(value)))
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Some(retyped(value)))
+    }
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Some(retyped(value)))
     }
 }

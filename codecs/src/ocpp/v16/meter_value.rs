@@ -1,7 +1,8 @@
 //! `MeterValue` and `SampledValue` (OCPP 1.6 §7.31, §7.43), in MeterValues and StopTransaction.
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
+use super::sample_list::samples_or_nothing;
 use crate::ocpp::{Deviation, Note, Notes, Text, Timestamp, scale_decimal};
 
 enumeration! {
@@ -116,34 +117,33 @@ pub struct MeterValue<'a> {
     #[serde(borrow, default)]
     pub timestamp: Timestamp<'a>,
     /// The readings; empty if the charge point sent none.
-    #[serde(borrow, default, deserialize_with = "list_or_nothing")]
+    #[serde(borrow, default, deserialize_with = "samples_or_nothing")]
     pub sampled_value: Vec<SampledValue<'a>>,
 }
 
 /// One reading.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SampledValue<'a> {
     /// A decimal number, or opaque data if `format` says so. Empty if the charge point sent none.
-    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub value: Text<'a>,
     /// Why; absent: `Sample.Periodic`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<ReadingContext<'a>>,
     /// Absent: `Raw`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<ValueFormat<'a>>,
     /// What; absent: `Energy.Active.Import.Register`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub measurand: Option<Measurand<'a>>,
     /// Absent: the total.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase<'a>>,
     /// Where; absent: `Outlet`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location<'a>>,
     /// Absent: `Wh` for an energy; for the others the schema names no default.
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit<'a>>,
 }
 
@@ -252,48 +252,4 @@ impl Note for SampledValue<'_> {
         notes.value(&self.location);
         notes.value(&self.unit);
     }
-}
-
-fn text_or_nothing<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-    Ok(Option::<Text<'a>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// A list whose first allocation holds as many elements as are usual; `null` is an empty one.
-pub(super) fn list_or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Usual>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    struct Visitor<T>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de> + Usual> de::Visitor<'de> for Visitor<T> {
-        type Value = Vec<T>;
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an array")
-        }
-        fn visit_unit<E: de::Error>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-            let Some(first) = items.next_element()? else { return Ok(Vec::new()) };
-            let mut list = Vec::with_capacity(T::USUAL);
-            list.push(first);
-            while let Some(item) = items.next_element()? {
-                list.push(item);
-            }
-            Ok(list)
-        }
-    }
-    deserializer.deserialize_any(Visitor(std::marker::PhantomData))
-}
-
-/// How many of a kind a list usually holds.
-pub(super) trait Usual {
-    /// The first capacity.
-    const USUAL: usize;
-}
-
-impl Usual for MeterValue<'_> {
-    const USUAL: usize = 1;
-}
-
-impl Usual for SampledValue<'_> {
-    const USUAL: usize = 8;
 }

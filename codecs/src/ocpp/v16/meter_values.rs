@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Call, MeterValue, meter_value::list_or_nothing};
+use super::{Action, Call, MeterValue, sample_list::meter_values_or_nothing};
 use crate::ocpp::{Deviation, Int, Notes, Payload};
 
 /// Readings.
@@ -15,7 +15,7 @@ pub struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<Int>,
     /// Readings; empty if the charge point sent none.
-    #[serde(borrow, default, deserialize_with = "list_or_nothing")]
+    #[serde(borrow, default, deserialize_with = "meter_values_or_nothing")]
     pub meter_value: Vec<MeterValue<'a>>,
 }
 

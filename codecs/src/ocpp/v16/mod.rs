@@ -9,6 +9,7 @@ mod call;
 mod charging_profile;
 mod id_tag_info;
 mod meter_value;
+mod sample_list;
 
 pub mod authorize;
 pub mod boot_notification;
