@@ -180,7 +180,8 @@ fn stop_reasons_have_a_class_and_a_common_form() {
     expect(0x52, StopClass::StartFailed, "bms");
     expect(0x61, StopClass::StartFailed, "bms");
     expect(0x62, StopClass::StartFailed, "start_failed");
-    expect(0x69, StopClass::StartFailed, "unknown");
+    expect(0x58, StopClass::StartFailed, "start_failed");
+    expect(0x69, StopClass::StartFailed, "start_failed");
     expect(0x6A, StopClass::Aborted, "charger_fault");
     expect(0x6B, StopClass::Aborted, "unplugged");
     expect(0x6E, StopClass::Aborted, "balance");

@@ -1,4 +1,4 @@
-//! [`scan`] and [`encode`] for `tokio_util`'s `Framed`, over one `BytesMut` per connection: for the simulator, tests
+//! [`scan`] and [`encode_styled`] for `tokio_util`'s `Framed`, over one `BytesMut` per connection: for the simulator, tests
 //! and clients. The gateway scans its own buffer.
 
 use bytes::{Buf, Bytes, BytesMut};

@@ -16,6 +16,26 @@ pub trait Body: Sealed {
 /// Keeps [`Body`] to this crate.
 pub trait Sealed {}
 
+impl<B: Body + ?Sized> Sealed for &B {}
+impl<B: Body + ?Sized> Body for &B {
+    fn kind(&self) -> u8 {
+        (**self).kind()
+    }
+    fn emit(&self, out: &mut Vec<u8>) {
+        (**self).emit(out);
+    }
+}
+
+impl<B: Body + ?Sized> Sealed for Box<B> {}
+impl<B: Body + ?Sized> Body for Box<B> {
+    fn kind(&self) -> u8 {
+        (**self).kind()
+    }
+    fn emit(&self, out: &mut Vec<u8>) {
+        (**self).emit(out);
+    }
+}
+
 /// How a frame is written. The default is what the specification says; the rest is for peers and tests that need a
 /// deviation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

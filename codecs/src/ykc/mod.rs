@@ -2,7 +2,7 @@
 //!
 //! Bytes to messages: [`scan`] finds one [`Frame`] after the other in a slice, [`Message::parse`] gives its body as a
 //! checked view that borrows the bytes. Messages to bytes: fill in a body and [`encode`] it. For streams there is
-//! [`codec::YkcCodec`], for people [`describe`].
+//! [`codec::YkcCodec`], for people [`describe()`].
 //!
 //! ```
 //! use codecs::ykc::{self, Gun, HeartbeatAck, Message, Scan, ScanOptions};

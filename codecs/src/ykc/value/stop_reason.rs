@@ -50,7 +50,7 @@ pub enum StopKind {
     StartFailed,
     /// A fault of the charger, during the charge.
     ChargerFault,
-    /// Unknown or reserved.
+    /// Unknown, or reserved outside of the range of failed starts.
     Unknown,
 }
 
@@ -79,7 +79,7 @@ impl StopReason {
             0x4B | 0x6B => StopKind::Unplugged,
             0x83 => StopKind::PowerLoss,
             0x52 | 0x59..=0x61 | 0x79..=0x82 | 0x84..=0x89 => StopKind::Bms,
-            0x4A..=0x57 | 0x62..=0x64 => StopKind::StartFailed,
+            0x4A..=0x69 => StopKind::StartFailed,
             0x6A..=0x77 => StopKind::ChargerFault,
             _ => StopKind::Unknown,
         }
