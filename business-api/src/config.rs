@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{bill::Options, order::Policy};
+
 /// Every key of the `[api]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,8 +31,12 @@ pub struct Config {
     pub default_balance_fen: i64,
     /// Most meter samples kept per order; later ones replace the last. 2..=20000.
     pub samples_per_order: usize,
-    /// Most connections of the writer side of a PostgreSQL pool.
+    /// Most connections of a PostgreSQL pool, 2..=200.
     pub postgres_connections: u32,
+    /// How long orders wait for what.
+    pub orders: Policy,
+    /// How sessions are rated.
+    pub billing: Options,
 }
 
 impl Default for Config {
@@ -47,6 +53,8 @@ impl Default for Config {
             default_balance_fen: 50_000,
             samples_per_order: 2_000,
             postgres_connections: 8,
+            orders: Policy::default(),
+            billing: Options::default(),
         }
     }
 }

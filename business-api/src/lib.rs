@@ -6,12 +6,20 @@
 
 pub mod bill;
 pub mod config;
+pub mod http;
+pub mod metrics;
 pub mod order;
+pub mod outbox;
 pub mod registry;
+pub mod status;
 pub mod store;
 pub mod tariff;
 
+mod command;
+mod consume;
+mod housekeeping;
 mod serve;
+mod work;
 
 pub use config::{Config, ConfigError};
 pub use serve::{Api, Render, StartError, start};

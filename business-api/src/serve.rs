@@ -2,14 +2,20 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use axum::{Router, routing::get};
 use events::{clock::Clock, log::EventLog};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, ConfigError},
+    consume::{Consumer, Settings},
+    housekeeping, http,
+    metrics::Metrics,
+    outbox::{self, Bell},
+    status::Status,
     store::{OpenError, Store},
+    work::Rules,
 };
 
 /// Renders `/metrics`, where a recorder is installed by the binary.
@@ -65,13 +71,71 @@ pub async fn start(
     let store = Store::open_with(&config.database_url, config.postgres_connections).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let addr = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-    let _ = (log, clock, render);
-    let router = Router::new().route("/livez", get(|| async { "ok" }));
-    let join = tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(shutdown.cancelled_owned())
-            .await
-            .map_err(|error| RunError { part: "http", why: error.to_string() })
-    });
+    let status = Status::default();
+    let metrics = Arc::new(Metrics::register());
+    let bell = Bell::default();
+    let settings =
+        Settings { group: config.group.clone(), rules: Rules::of(&config).into(), metrics: Arc::clone(&metrics) };
+    let consumer = Consumer {
+        store: store.clone(),
+        log: Arc::clone(&log),
+        clock,
+        settings: Arc::new(settings),
+        batch: config.batch,
+        bell: bell.clone(),
+        part: status.part("consumer"),
+    };
+    let publisher = outbox::run(store.clone(), log, bell.clone(), status.part("outbox"), shutdown.clone());
+    let keeper =
+        housekeeping::run(store.clone(), clock, Arc::clone(&metrics), status.part("database"), shutdown.clone());
+    let state = http::State { store: store.clone(), clock, config: Arc::new(config), bell, status, metrics, render };
+    let router = http::router(state);
+    let parts = [
+        ("consumer", tokio::spawn(consumer.run(shutdown.clone()))),
+        ("outbox", tokio::spawn(publisher)),
+        ("housekeeping", tokio::spawn(keeper)),
+    ];
+    let served = shutdown.clone();
+    let server =
+        tokio::spawn(
+            async move { axum::serve(listener, router).with_graceful_shutdown(served.cancelled_owned()).await },
+        );
+    let join = tokio::spawn(supervise(parts, server, shutdown, store.clone()));
     Ok(Api { addr, store, join })
+}
+
+/// Ends when all parts have ended. A part that ends before it is told to takes the others with it: half an API that looks
+/// whole helps nobody.
+async fn supervise(
+    parts: [(&'static str, JoinHandle<()>); 3],
+    server: JoinHandle<std::io::Result<()>>,
+    shutdown: CancellationToken,
+    store: Store,
+) -> Result<(), RunError> {
+    let mut result = Ok(());
+    let mut ended: futures::stream::FuturesUnordered<_> = parts
+        .into_iter()
+        .map(|(part, task)| async move { (part, task.await.map_err(|error| error.to_string())) }.boxed())
+        .collect();
+    ended.push(
+        async move {
+            match server.await {
+                Ok(Ok(())) => ("http", Ok(())),
+                Ok(Err(error)) => ("http", Err(error.to_string())),
+                Err(error) => ("http", Err(error.to_string())),
+            }
+        }
+        .boxed(),
+    );
+    while let Some((part, outcome)) = ended.next().await {
+        let early = !shutdown.is_cancelled();
+        if let Some(why) = outcome.err().or_else(|| early.then(|| "it ended by itself".to_owned()))
+            && result.is_ok()
+        {
+            result = Err(RunError { part, why });
+        }
+        shutdown.cancel();
+    }
+    store.close().await;
+    result
 }

@@ -98,7 +98,6 @@ CREATE TABLE tariff_groups (
     station TEXT NOT NULL,
     group_no BIGINT NOT NULL,
     name TEXT NOT NULL,
-    model_no BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, tariff),
     FOREIGN KEY (tenant_id, station) REFERENCES stations (tenant_id, station)
 );
@@ -110,7 +109,6 @@ CREATE TABLE tariff_versions (
     effective_from BIGINT NOT NULL,
     effective_to BIGINT,
     content TEXT NOT NULL,
-    content_hash TEXT NOT NULL,
     PRIMARY KEY (tenant_id, tariff, version),
     FOREIGN KEY (tenant_id, tariff) REFERENCES tariff_groups (tenant_id, tariff)
 );
@@ -151,8 +149,10 @@ CREATE TABLE orders (
     updated_at_ms BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, order_no)
 );
-CREATE UNIQUE INDEX orders_by_session ON orders (tenant_id, charger, session);
-CREATE UNIQUE INDEX orders_by_id_tag ON orders (tenant_id, charger, id_tag);
+-- Session first: a batch of events asks for many sessions of many chargers at once.
+CREATE UNIQUE INDEX orders_by_session ON orders (tenant_id, session, charger);
+CREATE INDEX orders_by_id_tag ON orders (tenant_id, id_tag);
+CREATE INDEX orders_unpaid ON orders (tenant_id, account) WHERE state = 'UNPAID';
 CREATE INDEX orders_by_time ON orders (tenant_id, created_at_ms, order_no);
 CREATE INDEX orders_open ON orders (tenant_id, charger) WHERE open = 1;
 CREATE INDEX orders_due ON orders (tenant_id, due_at_ms) WHERE due_at_ms IS NOT NULL;
@@ -166,6 +166,7 @@ CREATE TABLE order_timeline (
     event TEXT NOT NULL,
     from_state TEXT,
     to_state TEXT NOT NULL,
+    transition TEXT NOT NULL,
     detail TEXT NOT NULL,
     PRIMARY KEY (tenant_id, order_no, seq)
 );

@@ -1,5 +1,9 @@
 //! The registry kept as a file: checked whole, compared with what is stored, applied in one transaction.
 
+mod apply;
+mod check;
+mod file;
+
 use std::{fmt, path::Path};
 
 use crate::store::{DbError, Store};
@@ -75,9 +79,13 @@ pub enum ApplyError {
 /// Everything that is wrong with the file, or the database's word.
 pub async fn apply(store: &Store, file: &Path, dry_run: bool) -> Result<Report, ApplyError> {
     let text = std::fs::read_to_string(file).map_err(|error| ApplyError::Read(file.display().to_string(), error))?;
-    let _ = (store, dry_run);
-    if let Err(error) = toml::from_str::<toml::Table>(&text) {
-        return Err(ApplyError::Invalid(vec![Problem { line: 0, key: String::new(), what: error.to_string() }]));
+    let mut problems = Vec::new();
+    let entries = file::read(&text, file.parent().unwrap_or_else(|| Path::new(".")), &mut problems);
+    let plan = check::check(&entries, &mut problems);
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.line);
+        return Err(ApplyError::Invalid(problems));
     }
-    Ok(Report::default())
+    // The outbox is looked at by people in real time, whatever clock the platform runs on.
+    apply::apply(store, plan, dry_run, events::clock::Clock::REAL.now_ms()).await
 }

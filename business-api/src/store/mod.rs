@@ -6,6 +6,16 @@
 mod db;
 mod open;
 
+pub mod commands;
+pub mod idempotency;
+pub mod live;
+pub mod orders;
+pub mod outbox;
+pub mod positions;
+pub mod registry;
+pub mod settlement;
+pub mod summary;
+
 pub use db::{Arg, DbError, Row, Tx};
 pub use open::{Backend, OpenError, Store};
 

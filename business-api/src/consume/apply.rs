@@ -1,0 +1,207 @@
+//! What an event means to orders, applied to the unit of work.
+
+use events::{
+    prost::Message as _,
+    proto::{CommandAnswered, CommandOutcome, Envelope, envelope::Body},
+};
+
+use super::live::clean;
+use crate::{
+    order::{AnswerTo, Incoming, Input, Opening, Record, StartMode, Target, answered, incoming},
+    work::Work,
+};
+
+/// Applies an event of the newest connection.
+///
+/// # Errors
+/// Why it cannot mean anything: it goes to the dead letters.
+pub(super) fn apply(work: &mut Work, event: &Envelope) -> Result<(), String> {
+    for heard in incoming(event) {
+        apply_one(work, event, heard)?;
+    }
+    Ok(())
+}
+
+/// Applies what counts also from a connection that has been replaced: money, and answers to commands.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) fn apply_stale(work: &mut Work, event: &Envelope) -> Result<(), String> {
+    for heard in incoming(event) {
+        let counts = match &heard {
+            Incoming::Input { target, .. } => matches!(target, Target::Session(_)),
+            Incoming::Clock { .. } => false,
+            _ => true,
+        };
+        if counts {
+            apply_one(work, event, heard)?;
+        }
+    }
+    Ok(())
+}
+
+/// The tags that name an order: "R" and 19 more.
+pub(super) fn is_order_tag(tag: &str) -> bool {
+    tag.len() == 20 && tag.starts_with('R') && tag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), String> {
+    let at_ms = event.received_at_ms;
+    let charger = event.charger.as_str();
+    match heard {
+        Incoming::Input { target, input } => {
+            let orders = match target {
+                Target::Session(session) => work.by_session(charger, &session).into_iter().collect(),
+                Target::Connector(connector) => work.live_orders(charger, Some(connector)),
+                Target::Charger => work.live_orders(charger, None),
+            };
+            for order_no in orders {
+                give(work, &order_no, at_ms, input.clone());
+            }
+        }
+        Incoming::Authorized { session, token, start_mode, tariff } => {
+            check(&session)?;
+            if work.by_session(charger, &session).is_none() {
+                free_connector(work, event);
+                let payer = work.tokens.get(&token).map(|token| token.account.clone());
+                let placed = work.place(charger, event.connector, at_ms, payer, &clean(&tariff));
+                work.open(placed, at_ms, &Opening::Authorized { session, start_mode }, "event");
+            }
+        }
+        Incoming::Started { session, token, input, offline } => {
+            check(&session)?;
+            started(work, event, session, &token, input, offline);
+        }
+        Incoming::Recorded(record) => {
+            check(&record.session)?;
+            recorded(work, event, *record);
+        }
+        Incoming::Sampled(reading) => {
+            if let Some(order_no) = work.by_session(charger, &reading.session) {
+                let meter_start = work.order(&order_no).and_then(|row| row.facts.order.meter_start);
+                if let Some(sample) = reading.relative(meter_start) {
+                    work.keep_sample(&order_no, sample);
+                }
+            }
+        }
+        Incoming::Answered { .. } => {
+            if let Some(Body::CommandAnswered(answer)) = &event.body {
+                command_answered(work, at_ms, answer);
+            }
+        }
+        Incoming::Clock { .. } => {} // kept with the live state
+        Incoming::Unreadable(why) => return Err(why.to_string()),
+    }
+    Ok(())
+}
+
+/// A session names rows: what no row can hold cannot be applied.
+fn check(session: &str) -> Result<(), String> {
+    let fits = (1..=64).contains(&session.len()) && session.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then_some(()).ok_or_else(|| "the session is not 1 to 64 printable characters".to_owned())
+}
+
+fn give(work: &mut Work, order_no: &str, at_ms: i64, input: Input) {
+    // An impossible pair of state and input is counted where it is found; it never blocks a partition.
+    let _ = work.step(order_no, at_ms, input);
+}
+
+/// The next session begins on the connector: the one before cannot be running any more.
+fn free_connector(work: &mut Work, event: &Envelope) {
+    for order_no in work.live_orders(&event.charger, Some(event.connector)) {
+        give(work, &order_no, event.received_at_ms, Input::ConnectorTaken);
+    }
+}
+
+fn started(work: &mut Work, event: &Envelope, session: String, token: &str, input: Input, offline: bool) {
+    let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
+    let found = work.by_session(charger, &session).or_else(|| {
+        let named = is_order_tag(token).then(|| work.by_tag(charger, token));
+        named.flatten()
+    });
+    if let Some(order_no) = found {
+        for other in work.live_orders(charger, Some(event.connector)).into_iter().filter(|other| *other != order_no) {
+            give(work, &other, at_ms, Input::ConnectorTaken);
+        }
+        give(work, &order_no, at_ms, input);
+        return;
+    }
+    let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
+    free_connector(work, event);
+    let payer = work.tokens.get(token).map(|token| token.account.clone());
+    let tariff = bound_tariff(work, charger);
+    let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
+    let id_tag = Some(clean(token)).filter(|tag| !tag.is_empty());
+    let opening = Opening::Started { session, id_tag, started_at_ms, meter_start, offline };
+    work.open(placed, at_ms, &opening, "event");
+}
+
+fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
+    let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
+    let Some(Body::TransactionRecorded(body)) = &event.body else { return };
+    for text in
+        [&mut record.vin, &mut record.card, &mut record.token, &mut record.stop_reason, &mut record.stop_reason_raw]
+    {
+        *text = clean(text);
+    }
+    let found = work.by_session(charger, &record.session);
+    let body = body.encode_to_vec();
+    work.with_record(body, |work| match found {
+        Some(order_no) => give(work, &order_no, at_ms, Input::Recorded(Box::new(record))),
+        None => {
+            let payer = payer_of(work, &record);
+            let tariff = bound_tariff(work, charger);
+            let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
+            work.open(placed, at_ms, &Opening::Recorded(Box::new(record)), "event");
+        }
+    });
+}
+
+/// Who pays for a record that no order belongs to: whose card, idTag or car it names.
+fn payer_of(work: &Work, record: &Record) -> Option<String> {
+    let by_mode = match record.start_mode {
+        StartMode::Vin => record.vin.to_uppercase(),
+        _ if record.token.is_empty() => record.card.to_lowercase(),
+        _ => record.token.clone(),
+    };
+    work.tokens.get(&by_mode).map(|token| token.account.clone())
+}
+
+fn bound_tariff(work: &Work, charger: &str) -> String {
+    work.chargers.get(charger).map(|view| view.tariff.clone()).unwrap_or_default()
+}
+
+fn command_answered(work: &mut Work, at_ms: i64, answer: &CommandAnswered) {
+    let Some(mut row) = work.commands.get(&answer.command_id).cloned() else { return };
+    if row.answered_at_ms.is_some() && row.state != "connection_lost" {
+        // Not plugged in time, then plugged: a second, good answer to a start is possible and moves the order.
+        if !(row.kind == "start_charging" && answer.outcome() == CommandOutcome::Accepted) {
+            return;
+        }
+    }
+    state_of(answer.outcome()).clone_into(&mut row.state);
+    row.code = clean(&answer.code);
+    row.answered_at_ms = Some(at_ms);
+    let to = match row.kind.as_str() {
+        "start_charging" => Some(AnswerTo::Start),
+        "stop_charging" => Some(AnswerTo::Stop),
+        _ => None,
+    };
+    let order_no = row.order_no.clone();
+    work.put_command(row);
+    if let (Some(to), Some(order_no)) = (to, order_no) {
+        give(work, &order_no, at_ms, answered(to, answer));
+    }
+}
+
+const fn state_of(outcome: CommandOutcome) -> &'static str {
+    match outcome {
+        CommandOutcome::Accepted => "accepted",
+        CommandOutcome::Rejected => "rejected",
+        CommandOutcome::NoAnswer | CommandOutcome::Unspecified => "no_answer",
+        CommandOutcome::ConnectionLost => "connection_lost",
+        CommandOutcome::Unsupported => "unsupported",
+        CommandOutcome::Expired => "expired",
+        CommandOutcome::QueueFull => "queue_full",
+    }
+}

@@ -1,0 +1,226 @@
+//! A batch of records in one transaction: what is new in it, whose it is, what cannot be read.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use events::{
+    log::{Position, Record},
+    prost::Message as _,
+    proto::{Envelope, envelope::Body},
+    topic::Topic,
+};
+
+use super::{apply, live};
+use crate::{
+    metrics::{DEAD_LETTERS, Metrics},
+    store::{DbError, Store, TenantId, Tx, outbox::Outgoing},
+    work::{Rules, Wanted, Work},
+};
+
+/// What applying needs beside the database.
+pub(crate) struct Settings {
+    pub group: String,
+    pub rules: Arc<Rules>,
+    pub metrics: Arc<Metrics>,
+}
+
+/// An event that could be read, and the record it came in.
+pub(super) struct Event<'a> {
+    pub record: &'a Record,
+    pub envelope: Envelope,
+}
+
+/// Applies what of the records is new. Answers where the group then stands.
+///
+/// # Errors
+/// The database's; nothing is then applied.
+pub(super) async fn apply(
+    store: &Store,
+    settings: &Settings,
+    records: &[Record],
+    now_ms: i64,
+) -> Result<Vec<Position>, DbError> {
+    let mut tx = store.write_platform().await?;
+    let before = tx.positions(&settings.group).await?;
+    let is_new = |record: &&Record| {
+        let at = record.position;
+        before.get(&(at.topic, at.partition)).is_none_or(|offset| at.offset > *offset)
+    };
+    let fresh: Vec<&Record> = records.iter().filter(is_new).collect();
+    settings.metrics.skipped.increment((records.len() - fresh.len()) as u64);
+    let ends = ends(records);
+    for end in &ends {
+        let stood = before.get(&(end.topic, end.partition)).copied();
+        if stood.is_none_or(|offset| end.offset > offset) {
+            tx.move_position(&settings.group, stood, *end).await?;
+        }
+    }
+    let mut tenants: BTreeMap<i64, Vec<Event<'_>>> = BTreeMap::new();
+    let mut dead = Vec::new();
+    for record in &fresh {
+        match decode(record) {
+            Ok((tenant, envelope)) => tenants.entry(tenant.0).or_default().push(Event { record, envelope }),
+            Err(reason) => dead.push(dead_letter(record, reason, "")),
+        }
+    }
+    for (tenant, mut events) in tenants {
+        // Live data may run ahead of the start of its session on the other topic: starts first. Order per charger and topic
+        // stays as it was (the sort is stable).
+        events.sort_by_key(|event| event.record.position.topic != Topic::Device);
+        dead.extend(apply_tenant(&mut tx, settings, TenantId(tenant), &events, now_ms).await?);
+    }
+    tx.push_outbox(dead.into_iter().flatten().collect(), now_ms).await?;
+    tx.commit().await?;
+    settings.metrics.applied.increment(fresh.len() as u64);
+    Ok(ends)
+}
+
+async fn apply_tenant(
+    tx: &mut Tx,
+    settings: &Settings,
+    tenant: TenantId,
+    events: &[Event<'_>],
+    now_ms: i64,
+) -> Result<Vec<Option<Outgoing>>, DbError> {
+    tx.enter(tenant).await?;
+    let wanted = wanted(events);
+    let mut work = Work::load(tx, tenant, now_ms, &settings.rules, &settings.metrics, &wanted).await?;
+    let mut dead = Vec::new();
+    for event in events {
+        let charger = event.envelope.charger.as_str();
+        if !work.chargers.contains_key(charger) {
+            dead.push(dead_letter(event.record, "unknown_charger", charger));
+            continue;
+        }
+        work.traceparent.clone_from(&event.envelope.traceparent);
+        if live::is_current(&mut work, &event.envelope) {
+            live::note(&mut work, &event.envelope);
+            if let Err(why) = apply::apply(&mut work, &event.envelope) {
+                dead.push(dead_letter(event.record, "impossible", &why));
+            }
+        } else if let Err(why) = apply::apply_stale(&mut work, &event.envelope) {
+            dead.push(dead_letter(event.record, "impossible", &why));
+        }
+    }
+    work.flush(tx).await?;
+    Ok(dead)
+}
+
+fn decode(record: &Record) -> Result<(TenantId, Envelope), &'static str> {
+    let payload = record.payload.clone().ok_or("undecodable")?;
+    let envelope = Envelope::decode(payload).map_err(|_| "undecodable")?;
+    if envelope.body.is_none() || envelope.charger.is_empty() || envelope.charger.contains('\0') {
+        return Err("undecodable");
+    }
+    let tenant = TenantId::of_envelope(envelope.tenant).ok_or("no_tenant")?;
+    Ok((tenant, envelope))
+}
+
+/// What of the database the events are about.
+fn wanted(events: &[Event<'_>]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for event in events {
+        wanted.chargers.insert(event.envelope.charger.clone());
+        match &event.envelope.body {
+            Some(Body::SessionAuthorized(it)) => {
+                wanted.sessions.insert(it.session.clone());
+                wanted.tokens.insert(it.token.clone());
+                wanted.tariffs.insert(it.tariff.clone());
+            }
+            Some(Body::SessionStarted(it)) => {
+                wanted.sessions.insert(it.session.clone());
+                wanted.tokens.insert(it.token.clone());
+                if apply::is_order_tag(&it.token) {
+                    wanted.tags.insert(it.token.clone());
+                }
+            }
+            Some(Body::SessionEnded(it)) => drop(wanted.sessions.insert(it.session.clone())),
+            Some(Body::TransactionRecorded(it)) => {
+                wanted.billing = true;
+                wanted.sessions.insert(it.session.clone());
+                wanted.tokens.insert(it.token.clone());
+                wanted.tokens.insert(it.card.to_lowercase());
+                wanted.tokens.insert(it.vin.to_uppercase());
+            }
+            Some(Body::MeterSampled(it)) => drop(wanted.sessions.insert(it.session.clone())),
+            Some(Body::CommandAnswered(it)) => drop(wanted.commands.insert(it.command_id.clone())),
+            _ => {}
+        }
+    }
+    for set in [&mut wanted.sessions, &mut wanted.tokens, &mut wanted.tariffs, &mut wanted.commands] {
+        // No row has an empty key; a text with U+0000 cannot be asked for, and no row has that either.
+        set.retain(|text| !text.is_empty() && !text.contains('\0'));
+    }
+    wanted
+}
+
+/// The last position of each partition.
+pub(super) fn ends(records: &[Record]) -> Vec<Position> {
+    let mut ends: HashMap<(Topic, i32), Position> = HashMap::new();
+    for record in records {
+        let at = record.position;
+        let end = ends.entry((at.topic, at.partition)).or_insert(at);
+        if at.offset > end.offset {
+            *end = at;
+        }
+    }
+    let mut ends: Vec<Position> = ends.into_values().collect();
+    // Always in the same order: two consumers that race for the same rows wait for each other instead of deadlocking.
+    ends.sort();
+    ends
+}
+
+/// Puts one record aside that nothing can be done with, and moves past it.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn set_aside(
+    store: &Store,
+    settings: &Settings,
+    record: &Record,
+    why: &str,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let mut tx = store.write_platform().await?;
+    let at = record.position;
+    let stood = tx.positions(&settings.group).await?.get(&(at.topic, at.partition)).copied();
+    if stood.is_none_or(|offset| at.offset > offset) {
+        tx.move_position(&settings.group, stood, at).await?;
+        tx.push_outbox(dead_letter(record, "impossible", why).into_iter().collect(), now_ms).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// The original bytes under the original key, with origin and reason in the headers.
+fn dead_letter(record: &Record, reason: &'static str, detail: &str) -> Option<Outgoing> {
+    metrics::counter!(DEAD_LETTERS, "reason" => reason).increment(1);
+    let at = record.position;
+    tracing::warn!(
+        topic = at.topic.name(),
+        partition = at.partition,
+        offset = at.offset,
+        reason,
+        detail,
+        "dead letter"
+    );
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    let mut headers = vec![
+        header("dlq-topic", at.topic.name().to_owned()),
+        header("dlq-partition", at.partition.to_string()),
+        header("dlq-offset", at.offset.to_string()),
+        header("dlq-reason", reason.to_owned()),
+        header("dlq-detail", detail.replace('\0', "\u{fffd}")),
+    ];
+    for (name, value) in &record.headers {
+        headers.push((name.clone(), String::from_utf8_lossy(value).into_owned()));
+    }
+    Some(Outgoing {
+        topic: at.topic.dead_letter()?,
+        key: record.key.to_vec(),
+        payload: record.payload.as_ref().map(|payload| payload.to_vec()),
+        headers,
+    })
+}

@@ -1,0 +1,211 @@
+//! Reads requests strictly: unknown members and parameters are refused, every refusal is a [`Problem`].
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{State, problem::Problem};
+use crate::store::TenantId;
+
+/// Who calls: from the bearer key, never from the request's own words.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub tenant: TenantId,
+    /// Name of the key: the client in idempotency keys and timelines.
+    pub client: String,
+}
+
+impl FromRequestParts<State> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        let key = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, key)| key.trim())
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| unauthorized("a bearer key is required"))?;
+        // The key has as much entropy as its hash: looked up by hash, so no comparison leaks its time.
+        let hash = hex::encode(Sha256::digest(key.as_bytes()));
+        let mut tx = state.store.read_platform().await?;
+        let found = tx.client_of_key(&hash).await?;
+        let (tenant, client) = found.ok_or_else(|| unauthorized("the bearer key is not known"))?;
+        Ok(Self { tenant, client })
+    }
+}
+
+/// Path parameters.
+#[derive(Debug)]
+pub struct InPath<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<State> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        // No id contains U+0000, and PostgreSQL takes none in a text.
+        if parts.uri.path().contains("%00") {
+            return Err(Problem::not_found("resource"));
+        }
+        Path::<T>::from_request_parts(parts, state)
+            .await
+            .map(|Path(value)| Self(value))
+            .map_err(|_| Problem::not_found("resource"))
+    }
+}
+
+/// Query parameters.
+#[derive(Debug)]
+pub struct InQuery<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<State> for InQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(Problem::bad_request("bad_query", "a parameter contains U+0000"));
+        }
+        Query::<T>::try_from_uri(&parts.uri)
+            .map(|Query(value)| Self(value))
+            .map_err(|error| Problem::bad_request("bad_query", error.body_text()))
+    }
+}
+
+/// A JSON body, and the hash of its canonical form (keys sorted, no white space) for idempotency.
+#[derive(Debug)]
+pub struct InBody<T> {
+    pub value: T,
+    pub hash: String,
+}
+
+impl<T: DeserializeOwned> FromRequest<State> for InBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        let json =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+                value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+            });
+        if !json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be application/json",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
+            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this API takes")
+            } else {
+                Problem::bad_request("unreadable_body", "the body could not be read")
+            }
+        })?;
+        let json: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::bad_request("malformed_json", error.to_string()))?;
+        if let Some(pointer) = nul_in(&json, &mut String::new()) {
+            return Err(Problem::field("invalid_value", &pointer, "contains U+0000"));
+        }
+        let hash = hex::encode(Sha256::digest(json.to_string().as_bytes()));
+        let value =
+            serde_json::from_value(json).map_err(|error| Problem::field("invalid_body", "", error.to_string()))?;
+        Ok(Self { value, hash })
+    }
+}
+
+/// Pointer of a string that contains U+0000, which PostgreSQL cannot store.
+fn nul_in(value: &Value, at: &mut String) -> Option<String> {
+    let len = at.len();
+    let within = |name: &str, value: &Value, at: &mut String| {
+        at.push('/');
+        at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        let found = nul_in(value, at);
+        at.truncate(len);
+        found
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(|| at.clone()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| within(&index.to_string(), item, at)),
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| if name.contains('\0') { Some(at.clone()) } else { within(name, member, at) }),
+        _ => None,
+    }
+}
+
+/// Correlation and trace of a request, made by the edge when the client sent none.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    pub correlation_id: String,
+    /// W3C traceparent; empty when the client sent none that is valid.
+    pub traceparent: String,
+}
+
+impl Trace {
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let correlation_id = text("x-correlation-id")
+            .filter(|id| (1..=64).contains(&id.len()))
+            .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)))
+            .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+        let traceparent = text("traceparent").filter(|value| is_traceparent(value)).unwrap_or_default().to_owned();
+        Self { correlation_id, traceparent }
+    }
+}
+
+fn is_traceparent(value: &str) -> bool {
+    let parts: Vec<&str> = value.split('-').collect();
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let [version, trace, span, flags] = parts[..] else { return false };
+    version == "00"
+        && hex(trace, 32)
+        && hex(span, 16)
+        && hex(flags, 2)
+        && trace.bytes().any(|byte| byte != b'0')
+        && span.bytes().any(|byte| byte != b'0')
+}
+
+impl FromRequestParts<State> for Trace {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self::of(&parts.headers)))
+    }
+}
+
+/// The client's Idempotency-Key: a structured-field string, or bare.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey(pub String);
+
+impl FromRequestParts<State> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(Problem::bad_request(
+                "idempotency_key_required",
+                "this request needs one Idempotency-Key header",
+            ));
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+        if bare.is_empty() || bare.len() > 128 || bare.contains(['"', '\\']) {
+            return Err(Problem::bad_request(
+                "idempotency_key_invalid",
+                "an Idempotency-Key has 1 to 128 printable characters",
+            ));
+        }
+        Ok(Self(bare.to_owned()))
+    }
+}

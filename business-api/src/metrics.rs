@@ -1,0 +1,112 @@
+//! Every metric of this crate, once: name, kind, unit, help, label values. All exist at zero from the first scrape.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
+pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
+pub const DEAD_LETTERS: &str = "evgate_api_dead_letters_total";
+pub const BATCH_SECONDS: &str = "evgate_api_batch_seconds";
+pub const CONSUMER_RETRIES: &str = "evgate_api_consumer_retries_total";
+pub const TRANSITIONS_ILLEGAL: &str = "evgate_api_order_illegal_transitions_total";
+pub const RECORDS_DUPLICATE: &str = "evgate_api_records_duplicate_total";
+pub const ORDERS_CREATED: &str = "evgate_api_orders_created_total";
+pub const ORDERS_SETTLED: &str = "evgate_api_orders_settled_total";
+pub const ALARMS: &str = "evgate_api_order_alarms_total";
+pub const OUTBOX_PUBLISHED: &str = "evgate_api_outbox_published_total";
+pub const OUTBOX_DEPTH: &str = "evgate_api_outbox_depth";
+pub const REQUESTS: &str = "evgate_api_http_requests_total";
+pub const REQUEST_SECONDS: &str = "evgate_api_http_request_seconds";
+pub const PANICS: &str = "evgate_api_http_panics_total";
+
+/// Why an event was put aside.
+pub const DEAD_LETTER_REASONS: [&str; 5] = ["undecodable", "no_tenant", "unknown_charger", "impossible", "panic"];
+/// How an order ended its settlement.
+pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
+/// Where an order came from.
+pub const CREATED_BY: [&str; 2] = ["api", "event"];
+
+/// Handles for the paths that run per batch or per request.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub applied: Counter,
+    pub skipped: Counter,
+    pub retries: Counter,
+    pub illegal: Counter,
+    pub duplicates: Counter,
+    pub batch_seconds: Histogram,
+    pub outbox_depth: Gauge,
+    pub http_panics: Counter,
+    classes: [Counter; 5],
+    request_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything and puts it at zero.
+    pub fn register() -> Self {
+        describe_counter!(EVENTS_APPLIED, Unit::Count, "Events applied to the database.");
+        describe_counter!(EVENTS_SKIPPED, Unit::Count, "Events that had been applied before.");
+        describe_counter!(
+            DEAD_LETTERS,
+            Unit::Count,
+            "Events that could not be applied and went to a dead letter topic, by reason."
+        );
+        describe_histogram!(BATCH_SECONDS, Unit::Seconds, "Time to apply a batch of events in one transaction.");
+        describe_counter!(CONSUMER_RETRIES, Unit::Count, "Batches that were tried again after a transient fault.");
+        describe_counter!(TRANSITIONS_ILLEGAL, Unit::Count, "Events that an order could do nothing with in its state.");
+        describe_counter!(RECORDS_DUPLICATE, Unit::Count, "Records that had been received before.");
+        describe_counter!(ORDERS_CREATED, Unit::Count, "Orders created, by origin.");
+        describe_counter!(ORDERS_SETTLED, Unit::Count, "Orders settled, by outcome.");
+        describe_counter!(ALARMS, Unit::Count, "Alarms that orders raised.");
+        describe_counter!(OUTBOX_PUBLISHED, Unit::Count, "Outbox records confirmed by the log.");
+        describe_gauge!(OUTBOX_DEPTH, Unit::Count, "Outbox records that wait for the log.");
+        describe_counter!(REQUESTS, Unit::Count, "HTTP requests, by class of status.");
+        describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request.");
+        describe_counter!(PANICS, Unit::Count, "Handlers that panicked.");
+        for reason in DEAD_LETTER_REASONS {
+            counter!(DEAD_LETTERS, "reason" => reason).absolute(0);
+        }
+        for outcome in SETTLED_AS {
+            counter!(ORDERS_SETTLED, "outcome" => outcome).absolute(0);
+        }
+        for origin in CREATED_BY {
+            counter!(ORDERS_CREATED, "origin" => origin).absolute(0);
+        }
+        counter!(ALARMS).absolute(0);
+        counter!(OUTBOX_PUBLISHED).absolute(0);
+        Self {
+            applied: zero(EVENTS_APPLIED),
+            skipped: zero(EVENTS_SKIPPED),
+            retries: zero(CONSUMER_RETRIES),
+            illegal: zero(TRANSITIONS_ILLEGAL),
+            duplicates: zero(RECORDS_DUPLICATE),
+            batch_seconds: histogram!(BATCH_SECONDS),
+            outbox_depth: gauge!(OUTBOX_DEPTH),
+            http_panics: zero(PANICS),
+            classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
+                let counter = counter!(REQUESTS, "status" => class);
+                counter.absolute(0);
+                counter
+            }),
+            request_seconds: histogram!(REQUEST_SECONDS),
+        }
+    }
+
+    pub fn http_done(&self, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.classes.get(class) {
+            counter.increment(1);
+        }
+        self.request_seconds.record(took);
+    }
+}
+
+fn zero(name: &'static str) -> Counter {
+    let counter = counter!(name);
+    counter.absolute(0);
+    counter
+}

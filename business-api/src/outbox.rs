@@ -1,0 +1,166 @@
+//! Carries the outbox to the log, in order, and forgets a record only after the log's confirmation.
+//!
+//! At least once: a kill between confirmation and delete publishes again. Consumers are idempotent (registry entries by key,
+//! commands by command id, order states by version). One process publishes at a time, by lease.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use events::{
+    clock::Clock,
+    log::{Ack, AckSink, Append, AppendError, EventLog, LogError, Position},
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    status::Part,
+    store::{DbError, Store, outbox::Stored},
+};
+
+const LEASE: &str = "outbox";
+const LEASE_MS: i64 = 15_000;
+const AT_ONCE: i64 = 500;
+const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+/// How often the table is looked at when nobody says that something is in it (another node may have written it).
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Tells the publisher that there may be something.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(Arc<Notify>);
+
+impl Bell {
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Confirmations of one batch, by place in the batch.
+struct Confirmations(mpsc::UnboundedSender<(u64, Result<Position, LogError>)>);
+
+impl AckSink for Confirmations {
+    fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
+        // The receiver is gone when the batch was given up; the records are then published again.
+        let _ = self.0.send((token, outcome));
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error("the log: {0}")]
+    Log(#[from] LogError),
+    #[error("the log: {0}")]
+    Append(#[from] AppendError),
+}
+
+/// Publishes until `shutdown`.
+pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: Part, shutdown: CancellationToken) {
+    let holder = uuid::Uuid::now_v7().to_string();
+    let mut wait = LOOK_EVERY;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = bell.0.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = match drain(&store, log.as_ref(), &holder).await {
+            Ok(()) => {
+                part.well();
+                LOOK_EVERY
+            }
+            Err(error) => {
+                part.ill(&error.to_string());
+                (wait * 2).min(Duration::from_secs(5))
+            }
+        };
+    }
+    // What is left stays in the table; the next publisher need not wait for the lease to run out.
+    let freed: Result<(), DbError> = async {
+        let mut tx = store.write_platform().await?;
+        tx.drop_lease(LEASE, &holder).await?;
+        tx.commit().await
+    }
+    .await;
+    if let Err(error) = freed {
+        tracing::debug!(%error, "outbox lease not freed");
+    }
+}
+
+/// Publishes everything that is there now.
+async fn drain(store: &Store, log: &dyn EventLog, holder: &str) -> Result<(), PublishError> {
+    let mut lease_until = None::<Instant>;
+    loop {
+        let waiting = store.read_platform().await?.outbox(AT_ONCE).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        if lease_until.is_none_or(|until| Instant::now() > until) {
+            let now_ms = Clock::REAL.now_ms();
+            let mut tx = store.write_platform().await?;
+            let ours = tx.take_lease(LEASE, holder, now_ms, now_ms + LEASE_MS).await?;
+            tx.commit().await?;
+            if !ours {
+                return Ok(());
+            }
+            lease_until = Some(Instant::now() + Duration::from_millis(LEASE_MS.unsigned_abs() / 3));
+        }
+        let confirmed = publish(log, &waiting).await;
+        let done = confirmed.as_ref().map_or_else(|(done, _)| *done, |()| waiting.len());
+        let ids: Vec<i64> = waiting.iter().take(done).map(|stored| stored.id).collect();
+        if !ids.is_empty() {
+            let mut tx = store.write_platform().await?;
+            tx.delete_outbox(&ids).await?;
+            tx.commit().await?;
+            metrics::counter!(crate::metrics::OUTBOX_PUBLISHED).increment(ids.len() as u64);
+        }
+        confirmed.map_err(|(_, error)| error)?;
+    }
+}
+
+/// Appends a batch. On failure says how many from the front are confirmed without a gap: only those may be forgotten, so that
+/// what follows a failed record is published again after it and keyed order holds in the end.
+async fn publish(log: &dyn EventLog, waiting: &[Stored]) -> Result<(), (usize, PublishError)> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let sink: Arc<dyn AckSink> = Arc::new(Confirmations(sender));
+    let mut taken = 0;
+    let mut failure = None::<PublishError>;
+    for (token, stored) in (0_u64..).zip(waiting) {
+        let record = &stored.outgoing;
+        let headers: Vec<(&str, &[u8])> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let append =
+            Append { topic: record.topic, key: &record.key, payload: record.payload.as_deref(), headers: &headers };
+        if let Err(error) = log.append(append, Ack::Notify { sink: Arc::clone(&sink), token }) {
+            failure = Some(error.into());
+            break;
+        }
+        taken += 1;
+    }
+    let mut confirmed = vec![false; taken];
+    let deadline = tokio::time::Instant::now() + CONFIRM_WITHIN;
+    for _ in 0..taken {
+        match tokio::time::timeout_at(deadline, receiver.recv()).await {
+            Ok(Some((token, Ok(_)))) => {
+                if let Some(slot) = usize::try_from(token).ok().and_then(|token| confirmed.get_mut(token)) {
+                    *slot = true;
+                }
+            }
+            Ok(Some((_, Err(error)))) => failure = Some(error.into()),
+            Ok(None) => failure = Some(LogError::Closed.into()),
+            Err(_) => {
+                failure = Some(LogError::Timeout.into());
+                break;
+            }
+        }
+    }
+    let done = confirmed.iter().take_while(|confirmed| **confirmed).count();
+    match failure {
+        None if done == waiting.len() => Ok(()),
+        None => Err((done, LogError::Timeout.into())),
+        Some(error) => Err((done, error)),
+    }
+}

@@ -1,0 +1,245 @@
+//! One tenant's unit of work: the rows that something is about, in memory; moved by the order room; written back at once.
+//!
+//! The consumer loads what a whole batch of events is about, REST what one request is about. Nothing is written before
+//! [`Work::flush`], and everything is written in the transaction that it was read in.
+
+mod effects;
+mod orders;
+mod settle;
+
+pub(crate) use settle::SAMPLES_WITHIN_MS;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    bill::{Options, Sample},
+    config::Config,
+    metrics::Metrics,
+    order::{Limits, Policy},
+    store::{
+        DbError, TenantId, Tx,
+        commands::CommandRow,
+        live::{ChargerView, Connector},
+        orders::{Line, OrderRow},
+        outbox::Outgoing,
+        registry::Token,
+        settlement::{BillRow, LedgerRow, RecordRow, SampleRow, WorkItemRow},
+    },
+    tariff::Tariff,
+};
+
+/// Settings that decide about orders.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub policy: Policy,
+    pub limits: Limits,
+    pub options: Options,
+    pub command_ttl_ms: i64,
+    pub balance_fen: i64,
+    pub samples_max: usize,
+}
+
+impl Rules {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            policy: config.orders,
+            limits: Limits { energy_percent: config.plausibility_percent, ..Limits::default() },
+            options: config.billing.clone(),
+            command_ttl_ms: config.command_ttl_ms,
+            balance_fen: config.default_balance_fen,
+            samples_max: config.samples_per_order,
+        }
+    }
+}
+
+/// What to load.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub chargers: BTreeSet<String>,
+    pub sessions: BTreeSet<String>,
+    pub tags: BTreeSet<String>,
+    pub orders: BTreeSet<String>,
+    pub commands: BTreeSet<String>,
+    pub tokens: BTreeSet<String>,
+    /// Tariffs beside those of the chargers and orders.
+    pub tariffs: BTreeSet<String>,
+    /// Something will be billed: tariffs and samples are needed too.
+    pub billing: bool,
+}
+
+pub(crate) struct Work {
+    pub tenant: TenantId,
+    /// Platform time of the work, UTC ms.
+    pub now_ms: i64,
+    pub rules: Arc<Rules>,
+    pub metrics: Arc<Metrics>,
+    pub traceparent: String,
+    pub chargers: HashMap<String, ChargerView>,
+    pub live_changed: BTreeSet<String>,
+    pub connectors: HashMap<(String, u32), Connector>,
+    pub connectors_changed: BTreeSet<(String, u32)>,
+    pub commands: HashMap<String, CommandRow>,
+    commands_changed: BTreeSet<String>,
+    pub tokens: HashMap<String, Token>,
+    orders: HashMap<String, OrderRow>,
+    /// State and exception at the beginning, for what is told to the outside.
+    orders_changed: BTreeMap<String, Option<(&'static str, Option<&'static str>)>>,
+    by_session: HashMap<(String, String), String>,
+    by_charger: HashMap<String, Vec<String>>,
+    tariffs: HashMap<String, Tariff>,
+    samples: HashMap<String, Vec<Sample>>,
+    new_samples: Vec<SampleRow>,
+    lines: Vec<Line>,
+    records: Vec<RecordRow>,
+    bills: Vec<BillRow>,
+    ledger: Vec<LedgerRow>,
+    items: Vec<WorkItemRow>,
+    outgoing: Vec<Outgoing>,
+    /// Bytes of the record that is being applied.
+    record_body: Vec<u8>,
+}
+
+impl Work {
+    /// Reads everything that `wanted` names, and what belongs to it.
+    pub async fn load(
+        tx: &mut Tx,
+        tenant: TenantId,
+        now_ms: i64,
+        rules: &Arc<Rules>,
+        metrics: &Arc<Metrics>,
+        wanted: &Wanted,
+    ) -> Result<Self, DbError> {
+        let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
+        let mut orders = HashMap::new();
+        let chargers = list(&wanted.chargers);
+        for found in [
+            tx.open_orders(tenant, &chargers).await?,
+            tx.orders_of_sessions(tenant, &list(&wanted.sessions)).await?,
+            tx.orders_of_tags(tenant, &list(&wanted.tags)).await?,
+            tx.orders_of(tenant, &list(&wanted.orders)).await?,
+        ] {
+            orders.extend(found.into_iter().map(|row| (row.facts.order.order_no.clone(), row)));
+        }
+        let mut of = wanted.chargers.clone();
+        of.extend(orders.values().map(|row| row.facts.order.charger.clone()));
+        let of = list(&of);
+        let chargers: HashMap<_, _> =
+            tx.chargers_of(tenant, &of).await?.into_iter().map(|charger| (charger.id.clone(), charger)).collect();
+        let connectors = tx.connectors_of(tenant, &of).await?;
+        let commands = tx.commands_of(tenant, &list(&wanted.commands)).await?;
+        let tokens = tx.tokens_of(tenant, &list(&wanted.tokens)).await?;
+        let mut work = Self {
+            tenant,
+            now_ms,
+            rules: Arc::clone(rules),
+            metrics: Arc::clone(metrics),
+            traceparent: String::new(),
+            chargers,
+            live_changed: BTreeSet::new(),
+            connectors: connectors.into_iter().map(|row| ((row.charger.clone(), row.connector), row)).collect(),
+            connectors_changed: BTreeSet::new(),
+            commands: commands.into_iter().map(|row| (row.command_id.clone(), row)).collect(),
+            commands_changed: BTreeSet::new(),
+            tokens: tokens.into_iter().map(|token| (token.uid.clone(), token)).collect(),
+            orders: HashMap::new(),
+            orders_changed: BTreeMap::new(),
+            by_session: HashMap::new(),
+            by_charger: HashMap::new(),
+            tariffs: HashMap::new(),
+            samples: HashMap::new(),
+            new_samples: Vec::new(),
+            lines: Vec::new(),
+            records: Vec::new(),
+            bills: Vec::new(),
+            ledger: Vec::new(),
+            items: Vec::new(),
+            outgoing: Vec::new(),
+            record_body: Vec::new(),
+        };
+        let mut rows: Vec<OrderRow> = orders.into_values().collect();
+        rows.sort_by(|a, b| {
+            let key = |row: &OrderRow| (row.facts.order.created_at_ms, row.facts.order.order_no.clone());
+            key(a).cmp(&key(b))
+        });
+        for row in rows {
+            work.index(row);
+        }
+        if wanted.billing {
+            work.load_billing(tx, &wanted.tariffs).await?;
+        }
+        Ok(work)
+    }
+
+    async fn load_billing(&mut self, tx: &mut Tx, more: &BTreeSet<String>) -> Result<(), DbError> {
+        let of_orders = self.orders.values().filter_map(|row| row.facts.order.tariff.clone());
+        let of_chargers = self.chargers.values().map(|charger| charger.tariff.clone());
+        let ids: BTreeSet<String> =
+            of_orders.chain(of_chargers).chain(more.iter().cloned()).filter(|id| !id.is_empty()).collect();
+        for group in tx.tariffs_of(self.tenant, &ids.into_iter().collect::<Vec<_>>()).await? {
+            let tariff = Tariff::new(group.versions)
+                .map_err(|error| DbError::Unreadable(format!("tariff {}: {error}", group.id)))?;
+            self.tariffs.insert(group.id, tariff);
+        }
+        let numbers: Vec<String> = self.orders.keys().cloned().collect();
+        for row in tx.samples_of(self.tenant, &numbers).await? {
+            let sample = Sample { at_ms: row.at_ms, energy: events::units::EnergyE4(row.energy_e4) };
+            self.samples.entry(row.order_no).or_default().push(sample);
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, row: OrderRow) {
+        let order = &row.facts.order;
+        let order_no = order.order_no.clone();
+        if let Some(session) = &order.session {
+            self.by_session.insert((order.charger.clone(), session.clone()), order_no.clone());
+        }
+        self.by_charger.entry(order.charger.clone()).or_default().push(order_no.clone());
+        self.orders.insert(order_no, row);
+    }
+
+    pub fn order(&self, order_no: &str) -> Option<&OrderRow> {
+        self.orders.get(order_no)
+    }
+
+    pub fn tariff(&self, id: &str) -> Option<&Tariff> {
+        self.tariffs.get(id)
+    }
+
+    pub fn put_command(&mut self, row: CommandRow) {
+        self.commands_changed.insert(row.command_id.clone());
+        self.commands.insert(row.command_id.clone(), row);
+    }
+
+    pub fn publish(&mut self, outgoing: Outgoing) {
+        self.outgoing.push(outgoing);
+    }
+
+    /// Writes everything that changed.
+    pub async fn flush(mut self, tx: &mut Tx) -> Result<(), DbError> {
+        let (tenant, now_ms) = (self.tenant, self.now_ms);
+        let live: Vec<_> = self
+            .live_changed
+            .iter()
+            .filter_map(|id| self.chargers.get(id).map(|charger| (id.as_str(), &charger.live)))
+            .collect();
+        tx.put_live(tenant, &live).await?;
+        let connectors: Vec<_> = self.connectors_changed.iter().filter_map(|key| self.connectors.get(key)).collect();
+        tx.put_connectors(tenant, &connectors).await?;
+        let orders: Vec<_> = self.orders_changed.keys().filter_map(|order_no| self.orders.get(order_no)).collect();
+        tx.put_orders(tenant, &orders, now_ms).await?;
+        tx.append_lines(tenant, &self.lines).await?;
+        tx.put_samples(tenant, &self.new_samples).await?;
+        tx.put_records(tenant, std::mem::take(&mut self.records)).await?;
+        tx.put_bills(tenant, &self.bills).await?;
+        tx.book(tenant, &self.ledger).await?;
+        tx.open_work_items(tenant, &self.items, now_ms).await?;
+        let commands: Vec<_> = self.commands_changed.iter().filter_map(|id| self.commands.get(id)).collect();
+        tx.put_commands(tenant, &commands).await?;
+        self.announce();
+        tx.push_outbox(self.outgoing, now_ms).await
+    }
+}
