@@ -450,7 +450,7 @@ fn r16_a_bill_explains_itself_and_reads_back() {
 fn figures_too_large_are_an_error_and_never_wrap() {
     let huge = session("08:00:00", "09:00:00", "922337203685477.5807");
     assert!(matches!(rate(&a1(), &huge, &Options { loss_percent: 1, ..options() }), Err(BillError::TooLarge { .. })));
-    assert!(matches!(rate(&a1(), &huge, &options()), Ok(_)), "what fits is billed");
+    assert!(rate(&a1(), &huge, &options()).is_ok(), "what fits is billed");
     let dear =
         Tariff::new(vec![version("T", "2025-01-01", None, &[("00:00", "24:00", "flat", "42949.67295", "0")])]).unwrap();
     assert!(matches!(rate(&dear, &huge, &options()), Err(BillError::TooLarge { .. })));

@@ -231,6 +231,21 @@ fn an_abnormal_stop_settles_and_alarms() {
     let broken = Record { stop_reason: "charger_fault.overheat".to_owned(), ..record(1, 300_000) };
     let (order, effects) = go(&charging(), T0 + MINUTE, &Input::Recorded(Box::new(broken)));
     assert_eq!((order.state, effects[1].as_str()), (State::Settling, "alarm abnormal_stop"));
+    let ocpp = Placed { protocol: Protocol::Ocpp, ..placed(Some("user-1")) };
+    let starts = Opening::Started {
+        session: SESSION.to_owned(),
+        id_tag: None,
+        started_at_ms: T0,
+        meter_start: None,
+        offline: false,
+    };
+    let unnamed = Record { stop_reason: "unknown".to_owned(), ..record(1, 300_000) };
+    let order = open(ocpp, T0, &starts, &policy()).order;
+    assert_eq!(
+        go(&order, T0, &Input::Recorded(Box::new(unnamed))).1,
+        ["store_record 1", "bill"],
+        "OCPP's Other says nothing"
+    );
     for (reason, group) in [
         ("full", StopGroup::Finished),
         ("remote_user", StopGroup::Finished),

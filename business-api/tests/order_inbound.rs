@@ -49,7 +49,10 @@ fn status_says_what_its_protocol_means_by_it() {
     for (protocol, body, expect) in [
         (Protocol::Ykc, status(ConnectorStatus::Available, Some(true)), vec![(gun(), Input::IdleFrame)]),
         (Protocol::Ykc, status(ConnectorStatus::Available, Some(false)), vec![(gun(), Input::Unplugged)]),
+        (Protocol::Ykc, status(ConnectorStatus::Occupied, Some(true)), vec![(gun(), Input::IdleFrame)]),
+        (Protocol::Ykc, status(ConnectorStatus::Finishing, None), vec![(gun(), Input::IdleFrame)]),
         (Protocol::Ykc, status(ConnectorStatus::Charging, Some(true)), vec![]),
+        (Protocol::Ykc, status(ConnectorStatus::Faulted, Some(true)), vec![]),
         (Protocol::Ocpp16, status(ConnectorStatus::Available, None), vec![(gun(), Input::Unplugged)]),
         (Protocol::Ocpp16, status(ConnectorStatus::Finishing, None), vec![(gun(), Input::SessionEnded)]),
         (Protocol::Ocpp16, status(ConnectorStatus::Suspended, None), vec![]),
@@ -83,6 +86,12 @@ fn live_data_gives_points_and_signs_of_life() {
     assert_eq!(idle, [(Target::Connector(2), Input::IdleFrame)]);
     let gone = inputs(Protocol::Ykc, sample("", ConnectorStatus::Available, Some(false)));
     assert_eq!(gone, [(Target::Connector(2), Input::Unplugged)]);
+    let over = inputs(Protocol::Ykc, sample("77", ConnectorStatus::Occupied, Some(true)));
+    assert_eq!(over, [(Target::Connector(2), Input::IdleFrame)], "idle under our number is idle");
+    let broken = inputs(Protocol::Ykc, sample("77", ConnectorStatus::Faulted, Some(true)));
+    assert_eq!(broken, [], "neither charging nor idle");
+    let ocpp = inputs(Protocol::Ocpp16, sample("77", ConnectorStatus::Unspecified, None));
+    assert_eq!(ocpp.len(), 1);
 }
 
 #[test]

@@ -168,12 +168,17 @@ fn status_changed(connector: Target, status: &proto::StatusChanged, ykc: bool) -
     let unplugged = status.plugged == Some(false);
     let input = match status.status() {
         _ if unplugged => Input::Unplugged,
-        ConnectorStatus::Available if ykc => Input::IdleFrame,
+        status if ykc && idle(status) => Input::IdleFrame,
         ConnectorStatus::Available => Input::Unplugged,
         ConnectorStatus::Finishing => Input::SessionEnded,
         _ => return Vec::new(),
     };
     vec![Incoming::Input { target: connector, input }]
+}
+
+/// No current, plugged or not.
+const fn idle(status: ConnectorStatus) -> bool {
+    matches!(status, ConnectorStatus::Available | ConnectorStatus::Occupied | ConnectorStatus::Finishing)
 }
 
 fn sampled(connector: Target, sample: &proto::MeterSampled, at_ms: i64) -> Vec<Incoming> {
@@ -186,15 +191,15 @@ fn sampled(connector: Target, sample: &proto::MeterSampled, at_ms: i64) -> Vec<I
             let session = sample.session.clone();
             heard.push(Incoming::Sampled(Reading { session, at_ms, energy, register }));
         }
-        let over = matches!(status, ConnectorStatus::Available | ConnectorStatus::Finishing);
-        if !over {
+        // OCPP meter values carry no status: that they come is the sign.
+        if matches!(status, ConnectorStatus::Charging | ConnectorStatus::Suspended | ConnectorStatus::Unspecified) {
             let target = Target::Session(sample.session.clone());
             heard.push(Incoming::Input { target, input: Input::StillCharging { energy } });
         }
     }
     if sample.plugged == Some(false) {
         heard.push(Incoming::Input { target: connector, input: Input::Unplugged });
-    } else if status == ConnectorStatus::Available {
+    } else if idle(status) {
         heard.push(Incoming::Input { target: connector, input: Input::IdleFrame });
     }
     heard

@@ -4,7 +4,7 @@
 use events::units::EnergyE4;
 
 use super::effect::{Alarm, Effect, WorkItem};
-use super::record::Record;
+use super::record::{Protocol, Record};
 use super::state::{CloseReason, Estimate, ExceptionCode, Order, RecordStatus, State};
 use super::step::Work;
 use super::stop_reason::{StopGroup, stop_group};
@@ -84,7 +84,9 @@ pub(super) fn keep(work: &mut Work, record: &Record) {
 /// T9, T12, T30: keep it and bill it; without a payer it is held.
 pub(super) fn accept(work: &mut Work, record: &Record, transition: &'static str) {
     keep(work, record);
-    if stop_group(&record.stop_reason) == StopGroup::Aborted {
+    // OCPP has one word, Other, for a limit that was reached and for a fault nobody names: no alarm for that.
+    let unnamed = work.order.protocol == Protocol::Ocpp && record.stop_reason == "unknown";
+    if stop_group(&record.stop_reason) == StopGroup::Aborted && !unnamed {
         work.alarm(Alarm::AbnormalStop);
     }
     work.detail(record.stop_reason.clone());
