@@ -4,6 +4,8 @@
 //! `log` carries it durably (embedded or Kafka), `units` and `clock` are the numbers and the time that everybody shares.
 
 pub mod clock;
+pub mod envelope;
+pub mod json;
 pub mod log;
 pub mod topic;
 pub mod units;
