@@ -166,7 +166,7 @@ pub fn catalogue() -> Vec<Metric> {
         counter(
             "evgate_commands_total",
             "Commands that ended, by outcome.",
-            vec![("outcome", COMMAND_OUTCOMES.map(|outcome| outcome_label(outcome)).to_vec())],
+            vec![("outcome", COMMAND_OUTCOMES.map(outcome_label).to_vec())],
         ),
         counter(
             "evgate_commands_skipped_total",

@@ -10,6 +10,7 @@ mod speaker;
 use std::{
     future::Future,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     task::{Context as Task, Poll},
@@ -477,48 +478,61 @@ impl Connection {
             None => NEXT_SWEEP,
         }
     }
+
+    fn turn(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let shard = Rc::clone(&self.shard);
+        // Held for this turn only; tasks of a shard are polled one at a time.
+        let Ok(mut fx) = shard.effects.try_borrow_mut() else { return Poll::Ready(()) };
+        self.cell.listen(task.waker());
+        self.attend(&shard, &mut fx);
+        let mut step = self.apply(task, &shard, &mut fx);
+        while matches!(step, Step::Again) {
+            step = self.step(task, &shard, &mut fx);
+        }
+        if matches!(step, Step::Done) {
+            return Poll::Ready(());
+        }
+        self.cell.deadline_ms.set(self.next_deadline(&shard));
+        self.cell.busy.set(self.stalled.is_some() || self.speaker.is_busy());
+        Poll::Pending
+    }
+
+    /// Ends the session where nobody is left to do it step by step. Says what it still can.
+    fn end_at_once(&mut self, reason: CloseReason) {
+        let shard = Rc::clone(&self.shard);
+        let mut fx = Effects::default();
+        // The cleaning up may meet the same defect: then the charger's seat is given up by the next login at the latest.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.begin_end(&shard, reason, &mut fx)));
+    }
 }
 
 impl Future for Connection {
     type Output = ();
 
+    /// A defect of ours in one session ends that session; the shard goes on.
     fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<()> {
         let this = Pin::into_inner(self);
-        let shard = Rc::clone(&this.shard);
-        // Held for this poll only; tasks of a shard are polled one at a time.
-        let Ok(mut fx) = shard.effects.try_borrow_mut() else { return Poll::Ready(()) };
-        this.cell.listen(task.waker());
-        this.attend(&shard, &mut fx);
-        let mut step = this.apply(task, &shard, &mut fx);
-        while matches!(step, Step::Again) {
-            step = this.step(task, &shard, &mut fx);
-        }
-        if matches!(step, Step::Done) {
+        let Ok(poll) = catch_unwind(AssertUnwindSafe(|| this.turn(task))) else {
+            let shard = Rc::clone(&this.shard);
+            shard.shared.metrics.panics.increment(1);
+            // What the broken step left in the shard's effects is not done.
+            if let Ok(mut fx) = shard.effects.try_borrow_mut() {
+                *fx = Effects::default();
+            }
+            this.end_at_once(CloseReason::Panicked);
             return Poll::Ready(());
-        }
-        this.cell.deadline_ms.set(this.next_deadline(&shard));
-        this.cell.busy.set(this.stalled.is_some() || this.speaker.is_busy());
-        Poll::Pending
+        };
+        poll
     }
 }
 
 impl Drop for Connection {
-    /// Also runs when a defect of ours unwound out of `poll`: this connection ends, the shard goes on.
     fn drop(&mut self) {
-        let shard = Rc::clone(&self.shard);
-        let panicked = std::thread::panicking();
-        if panicked {
-            shard.shared.metrics.panics.increment(1);
-        }
         if !self.ending() {
-            let reason = if panicked { CloseReason::Panicked } else { CloseReason::Drain };
-            // What the broken step wanted is not done: a fresh set, not the shard's.
-            let mut fx = Effects::default();
-            self.begin_end(&shard, reason, &mut fx);
-            if let Ok(mut shared) = shard.effects.try_borrow_mut() {
-                *shared = Effects::default();
-            }
+            // The runtime is going away with the connection in it.
+            self.end_at_once(CloseReason::Drain);
         }
+        let shard = &self.shard;
         if let Some(gauge) = shard.shared.metrics.connections.get(self.wire as usize) {
             gauge.decrement(1);
         }

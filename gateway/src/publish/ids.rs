@@ -33,6 +33,7 @@ impl EventIds {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use std::collections::HashSet;
 

@@ -122,6 +122,7 @@ pub enum Class {
 
 /// What an event says.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "bodies are the rule and live in a reused vector; dead letters are rare")]
 pub enum What {
     /// An event of the common language.
     Body(Body),

@@ -1,0 +1,57 @@
+//! The operator's listener.
+
+use std::sync::Arc;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::common::{PATIENCE, Rig, registry};
+
+async fn get(rig: &Rig, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(rig.gateway.admin_addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test]
+async fn health_status_and_metrics_are_served() {
+    let rig = Rig::start().await;
+    let _pile = rig.pile(registry::PILE).await;
+    assert_eq!(get(&rig, "/livez").await.0, 200);
+    assert_eq!(get(&rig, "/readyz").await.0, 200);
+    let (code, body) = get(&rig, "/status").await;
+    assert_eq!(code, 200);
+    let status: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+    assert_eq!((&status["sessions"], &status["connections"]), (&1.into(), &1.into()));
+    assert_eq!(status["registry"]["chargers"], 6);
+    for part in ["log", "registry", "shards"] {
+        assert_eq!(status["parts"][part]["ok"], true, "{part}");
+    }
+    let (code, metrics) = get(&rig, "/metrics").await;
+    assert_eq!(code, 200);
+    // Every counter exists from the first scrape.
+    for metric in gateway::telemetry::catalogue() {
+        if metric.kind == gateway::telemetry::MetricKind::Counter {
+            assert!(metrics.contains(metric.name), "{} is missing", metric.name);
+        }
+    }
+    rig.drained().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_names_it() {
+    let rig = Rig::start().await;
+    let mut config = crate::common::quick();
+    config.admin.listen = rig.gateway.admin_addr;
+    let log = Arc::clone(&rig.log) as Arc<dyn events::log::EventLog>;
+    let error = gateway::start(config, log, events::clock::Clock::REAL, Arc::new(String::new), Default::default());
+    let error = error.await.unwrap_err().to_string();
+    assert!(error.contains("admin.listen"), "{error}");
+    rig.drained().await;
+}

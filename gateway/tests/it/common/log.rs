@@ -1,0 +1,182 @@
+//! A log in memory whose room and confirmations a test controls. It keeps the contract of `EventLog` otherwise.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use events::{
+    bytes::Bytes,
+    log::{Ack, Append, AppendError, Batch, EventLog, Health, LogError, Position, Record, Start, Subscription},
+    topic::Topic,
+};
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+
+/// What becomes of confirmations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acks {
+    #[default]
+    AtOnce,
+    Held,
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: Vec<Record>,
+    acks: Acks,
+    held: Vec<(Ack, Position)>,
+    full: bool,
+    panic_on: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLog {
+    state: Arc<Mutex<State>>,
+    appended: Arc<Notify>,
+}
+
+impl MemoryLog {
+    pub fn acks(&self, acks: Acks) {
+        self.state.lock().unwrap().acks = acks;
+    }
+
+    /// Appends are refused for want of room.
+    pub fn full(&self, full: bool) {
+        self.state.lock().unwrap().full = full;
+    }
+
+    /// Appends with this key panic: a defect in the middle of one session's step.
+    pub fn panic_on(&self, key: &str) {
+        self.state.lock().unwrap().panic_on = Some(key.as_bytes().to_vec());
+    }
+
+    pub fn held(&self) -> usize {
+        self.state.lock().unwrap().held.len()
+    }
+
+    /// Confirms, or fails, everything held.
+    pub fn settle(&self, durable: bool) {
+        let held = std::mem::take(&mut self.state.lock().unwrap().held);
+        for (ack, position) in held {
+            settle(ack, if durable { Ok(position) } else { Err(LogError::Timeout) });
+        }
+    }
+
+    pub fn records(&self, topic: Topic) -> Vec<Record> {
+        let state = self.state.lock().unwrap();
+        state.records.iter().filter(|record| record.position.topic == topic).cloned().collect()
+    }
+
+    pub fn payloads(&self, topic: Topic) -> Vec<Bytes> {
+        self.records(topic).into_iter().filter_map(|record| record.payload).collect()
+    }
+
+    pub fn put(&self, topic: Topic, key: &str, payload: &[u8]) {
+        let append = Append { topic, key: key.as_bytes(), payload: Some(payload), headers: &[] };
+        self.append(append, Ack::None).unwrap();
+    }
+}
+
+fn settle(ack: Ack, outcome: Result<Position, LogError>) {
+    if let Ack::Notify { sink, token } = ack {
+        sink.acked(token, outcome);
+    }
+}
+
+fn now_ms() -> i64 {
+    events::clock::Clock::REAL.now_ms()
+}
+
+impl EventLog for MemoryLog {
+    fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if state.panic_on.as_deref() == Some(record.key) {
+            drop(state);
+            panic!("a defect, on purpose");
+        }
+        if state.full {
+            return Err(AppendError::Full);
+        }
+        let offset = i64::try_from(state.records.len()).unwrap();
+        let position = Position { topic: record.topic, partition: 0, offset };
+        state.records.push(Record {
+            position,
+            key: Bytes::copy_from_slice(record.key),
+            payload: record.payload.map(Bytes::copy_from_slice),
+            headers: record
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), Bytes::copy_from_slice(value)))
+                .collect(),
+            appended_at_ms: now_ms(),
+        });
+        let acks = state.acks;
+        if acks == Acks::Held && matches!(ack, Ack::Notify { .. }) {
+            state.held.push((ack.clone(), position));
+        }
+        drop(state);
+        match acks {
+            Acks::AtOnce => settle(ack, Ok(position)),
+            Acks::Failed => settle(ack, Err(LogError::DiskFull)),
+            Acks::Held => {}
+        }
+        self.appended.notify_waiters();
+        Ok(())
+    }
+
+    fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
+        Err(LogError::Backend("the gateway reads without a group".into()))
+    }
+
+    fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {
+        let next = match start {
+            Start::Beginning => 0,
+            Start::End => self.state.lock().unwrap().records.len(),
+            Start::At(from) => {
+                let state = self.state.lock().unwrap();
+                state.records.iter().position(|record| record.appended_at_ms >= from).unwrap_or(state.records.len())
+            }
+        };
+        // Polls the vector by itself: a test's log need not be fast.
+        Ok(Box::new(Tail { log: self.clone(), topics: topics.to_vec(), next }))
+    }
+
+    fn flush(&self, _: Duration) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn health(&self) -> Health {
+        Health { backend: "memory", ..Health::default() }
+    }
+}
+
+struct Tail {
+    log: MemoryLog,
+    topics: Vec<Topic>,
+    next: usize,
+}
+
+impl Subscription for Tail {
+    fn poll(&mut self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Batch, LogError>> {
+        Box::pin(async move {
+            let _ = tokio::time::timeout(wait.min(Duration::from_millis(5)), self.log.appended.notified()).await;
+            let state = self.log.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut records = Vec::new();
+            while let Some(record) = state.records.get(self.next)
+                && records.len() < max
+            {
+                self.next += 1;
+                if self.topics.contains(&record.position.topic) {
+                    records.push(record.clone());
+                }
+            }
+            Ok(Batch { records, at_end: self.next == state.records.len() })
+        })
+    }
+
+    fn commit<'a>(&'a mut self, _: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,88 @@
+//! The registry of the tests: tenant 1001 with three piles, three stations, a card, a VIN, id tags and one tariff.
+
+use events::{
+    prost::Message as _,
+    registry::{BillingModel, Charger, RegistryEntry, Tariff, TariffVersion, Token, registry_entry::Value},
+    topic::Topic,
+};
+use sha2::{Digest as _, Sha256};
+
+use super::MemoryLog;
+
+pub const TENANT: u64 = 1001;
+pub const PILE: &str = "32010600019236";
+pub const PILE_B: &str = "32010600019237";
+pub const PILE_OFF: &str = "32010600019238";
+pub const STATION: &str = "CP-1";
+pub const STATION_B: &str = "CP-2";
+pub const STATION_SECRET: &str = "CP-3";
+pub const SECRET: &str = "0123456789abcdef";
+pub const CARD: &str = "00000000d14b0a54";
+pub const CARD_BLOCKED: &str = "00000000d14b0a55";
+pub const CARD_POOR: &str = "00000000d14b0a56";
+pub const VIN: &str = "LB370ADN2SJ188288";
+pub const TAG: &str = "TAG-1";
+pub const TAG_BLOCKED: &str = "TAG-2";
+
+pub fn put(log: &MemoryLog, key: &str, value: Value) {
+    log.put(Topic::Registry, key, &RegistryEntry { value: Some(value) }.encode_to_vec());
+}
+
+pub fn model() -> BillingModel {
+    BillingModel {
+        model_no: 0x0100,
+        energy_price_p5: vec![120_000, 100_000, 70_000, 30_000],
+        service_price_p5: vec![40_000; 4],
+        half_hours: (0..48_u8).map(|slot| slot / 12).collect::<Vec<_>>().into(),
+        exact: true,
+        content_hash: "h1".into(),
+    }
+}
+
+pub fn fill(log: &MemoryLog) {
+    let charger = |id: &str, protocol: &str| Charger {
+        tenant: TENANT,
+        charger: id.into(),
+        station: "S01".into(),
+        protocol: protocol.into(),
+        enabled: true,
+        connectors: 2,
+        rated_power_w: 120_000,
+        tariff: "S01/1".into(),
+        ..Charger::default()
+    };
+    for id in [PILE, PILE_B] {
+        put(log, &format!("charger/{id}"), Value::Charger(charger(id, "ykc")));
+    }
+    let off = Charger { enabled: false, ..charger(PILE_OFF, "ykc") };
+    put(log, &format!("charger/{PILE_OFF}"), Value::Charger(off));
+    for id in [STATION, STATION_B] {
+        put(log, &format!("charger/{id}"), Value::Charger(charger(id, "ocpp1.6")));
+    }
+    let salt = b"pepper".to_vec();
+    let hash = Sha256::new().chain_update(&salt).chain_update(SECRET).finalize().to_vec();
+    let secret = Charger { secret_salt: salt.into(), secret_hash: hash.into(), ..charger(STATION_SECRET, "ocpp1.6") };
+    put(log, &format!("charger/{STATION_SECRET}"), Value::Charger(secret));
+    let token = |uid: &str, kind: &str, status: &str, balance_fen| Token {
+        tenant: TENANT,
+        uid: uid.into(),
+        kind: kind.into(),
+        status: status.into(),
+        balance_fen,
+        logical_card: "0000001000000573".into(),
+        ..Token::default()
+    };
+    for token in [
+        token(CARD, "card", "accepted", 10_000),
+        token(CARD_BLOCKED, "card", "blocked", 10_000),
+        token(CARD_POOR, "card", "accepted", 0),
+        token(VIN, "vin", "accepted", 5_000),
+        token(TAG, "id_tag", "accepted", 5_000),
+        token(TAG_BLOCKED, "id_tag", "blocked", 5_000),
+    ] {
+        put(log, &format!("token/{TENANT}/{}", token.uid), Value::Token(token));
+    }
+    let version = TariffVersion { version: "v1".into(), effective_from: 0, effective_to: None, model: Some(model()) };
+    let tariff = Tariff { tenant: TENANT, id: "S01/1".into(), versions: vec![version] };
+    put(log, &format!("tariff/{TENANT}/S01/1"), Value::Tariff(tariff));
+}

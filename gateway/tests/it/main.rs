@@ -1,0 +1,21 @@
+//! The gateway in one process, over loopback, with a log whose confirmations the test controls. One file per failure mode.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+mod admin;
+mod command_once;
+mod concentrator;
+mod drain;
+mod duplicate_login;
+mod limits;
+mod log_down;
+mod log_full;
+mod login_timeout;
+mod malformed_ocpp;
+mod malformed_ykc;
+mod money_acked_after_log;
+mod ocpp_session;
+mod panicking_session;
+mod slow_reader;
+mod ykc_session;
