@@ -129,3 +129,17 @@ fn a_description_is_cut_at_255_characters() {
     let Envelope::CallError { description, .. } = scan_envelope(&text).unwrap() else { panic!("{text}") };
     assert_eq!(description.chars().count(), 255);
 }
+
+#[test]
+fn only_a_call_with_an_id_is_answered() {
+    let answer = |text: &str| scan_envelope(text).unwrap_err().answer_to().map(|id| id.as_str().to_owned());
+    assert_eq!(answer(r#"[2,"1","Heartbeat"]"#).as_deref(), Some("1"));
+    assert_eq!(answer(r#"[2,"1",5,{}]"#).as_deref(), Some("1"));
+    assert_eq!(answer(r#"[2,"","Heartbeat",{}]"#), None);
+    assert_eq!(answer(r#"[3,"1"]"#), None);
+    assert_eq!(answer(r#"[4,"1"]"#), None);
+    assert_eq!(answer(r#"[7,"1",{}]"#), None);
+    let checked = |text: &str| scan_envelope(text).unwrap().check().unwrap_err().answer_to().is_some();
+    assert!(checked(r#"[2,"1","Heartbeat",{},{}]"#));
+    assert!(!checked(r#"[3,"1",{},{}]"#));
+}

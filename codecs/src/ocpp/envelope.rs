@@ -132,7 +132,7 @@ impl<'a> Envelope<'a> {
             Err(error) if error.kind == PayloadErrorKind::Trailing => EnvelopeErrorKind::Arity,
             Err(_) => EnvelopeErrorKind::NotJson,
         };
-        Err(EnvelopeError { kind, id: Some(self.id().clone()) })
+        Err(EnvelopeError { kind, id: Some(self.id().clone()), call: matches!(self, Self::Call { .. }) })
     }
 }
 
@@ -142,8 +142,17 @@ impl<'a> Envelope<'a> {
 pub struct EnvelopeError<'a> {
     /// What is wrong.
     pub kind: EnvelopeErrorKind,
-    /// The id, where it could be read: a CALLERROR can be sent then, unless the message was an answer itself.
+    /// The id, where it could be read.
     pub id: Option<MessageId<'a>>,
+    /// True for a CALL: with an id, it gets a CALLERROR. Anything else gets no answer.
+    pub call: bool,
+}
+
+impl<'a> EnvelopeError<'a> {
+    /// The id of a CALLERROR for this message; `None`: it gets no answer.
+    pub fn answer_to(&self) -> Option<&MessageId<'a>> {
+        self.id.as_ref().filter(|_| self.call)
+    }
 }
 
 /// Classes of unreadable messages: a closed set.
@@ -219,8 +228,8 @@ impl EnvelopeErrorKind {
 /// # Errors
 /// [`EnvelopeError`], with the id if it could be read.
 pub fn scan_envelope(text: &str) -> Result<Envelope<'_>, EnvelopeError<'_>> {
-    let mut scan = Scan { text, at: 0 };
-    scan.message().map_err(|(kind, id)| EnvelopeError { kind: scan.blame(kind), id })
+    let mut scan = Scan { text, at: 0, call: false };
+    scan.message().map_err(|(kind, id)| EnvelopeError { kind: scan.blame(kind), id, call: scan.call })
 }
 
 type Fault<'a> = (EnvelopeErrorKind, Option<MessageId<'a>>);
@@ -228,6 +237,7 @@ type Fault<'a> = (EnvelopeErrorKind, Option<MessageId<'a>>);
 struct Scan<'a> {
     text: &'a str,
     at: usize,
+    call: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -237,6 +247,7 @@ impl<'a> Scan<'a> {
             return Err((Kind::NotArray, None));
         }
         let kind = self.integer().ok_or((Kind::UnknownType, None))?;
+        self.call = kind == "2";
         self.comma().map_err(|kind| (kind, None))?;
         let id = self.id().map_err(|kind| (kind, None))?;
         let message = match kind {
