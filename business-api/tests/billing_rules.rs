@@ -1,12 +1,11 @@
-//! The edges of every billing rule, R1 to R16 of docs/billing.md.
+//! The edges of the rules that say how much energy falls where: R1 to R7 of docs/billing.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod billing_support;
 
-use billing_support::{a1, at, b1, options, sample, session, version};
+use billing_support::{a1, at, b1, halves, options, sample, session, split, version};
 use business_api::bill::{
-    Bill, BillError, ChargerPeriod, ChargerSplit, Flag, FreeWindow, Occupancy, Options, PricePolicy, RULE_VERSION,
-    Rate, Session, Source, SplitTariff, Verdict, needs_samples, rate,
+    Bill, BillError, Flag, Occupancy, Options, PricePolicy, Session, Source, SplitTariff, Verdict, needs_samples, rate,
 };
 use business_api::tariff::{PeriodKind, Tariff};
 use events::units::{AmountE4, EnergyE4, Fen, PriceP5};
@@ -18,18 +17,6 @@ fn bill(session: &Session) -> Bill {
 /// (kind, energy) of each segment.
 fn parts(bill: &Bill) -> Vec<(PeriodKind, String)> {
     bill.segments.iter().map(|segment| (segment.kind, segment.energy.to_string())).collect()
-}
-
-fn split(periods: &[(PeriodKind, &str)]) -> ChargerSplit {
-    let period =
-        |(kind, kwh): &(PeriodKind, &str)| ChargerPeriod { kind: *kind, energy: kwh.parse().unwrap(), price: None };
-    ChargerSplit { periods: periods.iter().map(period).collect(), tariff: SplitTariff::NotStated }
-}
-
-/// 09:40 to 10:20, 18 kWh, half flat and half peak by the charger.
-fn with_split() -> Session {
-    let charger_split = Some(split(&[(PeriodKind::Peak, "9.1"), (PeriodKind::Flat, "8.9")]));
-    Session { charger_split, ..session("09:40:00", "10:20:00", "18") }
 }
 
 #[test]
@@ -62,14 +49,14 @@ fn r2_dates_and_slots_are_those_of_utc_plus_8() {
 #[test]
 fn r3_a_skew_of_exactly_the_tolerance_adjusts_nothing() {
     for (skew_ms, adjusted) in [(60_000, false), (60_001, true), (-60_000, false), (-60_001, true), (0, false)] {
-        let bill = bill(&Session { clock_skew_ms: skew_ms, ..with_split() });
+        let bill = bill(&Session { clock_skew_ms: skew_ms, ..halves() });
         assert_eq!(bill.flags.contains(&Flag::ClockAdjusted), adjusted, "{skew_ms}");
         assert_eq!(bill.source == Source::Charger, !adjusted, "an adjusted clock rules the split out: {skew_ms}");
         assert!(!bill.flags.contains(&Flag::ChargerSplitRejected), "and that is not a rejection: {skew_ms}");
         assert_eq!(bill.basis.start_ms, at("09:40:00") - if adjusted { skew_ms } else { 0 });
     }
     let wide = Options { clock_tolerance_s: 420, ..options() };
-    let skewed = Session { clock_skew_ms: 420_000, ..with_split() };
+    let skewed = Session { clock_skew_ms: 420_000, ..halves() };
     assert_eq!(rate(&a1(), &skewed, &wide).unwrap().flags, []);
 }
 
@@ -137,11 +124,11 @@ fn r5_ties_of_the_curve_go_up_and_nothing_is_lost() {
 #[test]
 fn r6a_a_split_within_a_wh_of_the_total_is_used() {
     for (kwh, used) in [("18.0010", true), ("18.0011", false), ("17.9990", true), ("17.9989", false)] {
-        let bill = bill(&Session { energy: kwh.parse().unwrap(), ..with_split() });
+        let bill = bill(&Session { energy: kwh.parse().unwrap(), ..halves() });
         assert_eq!(bill.source == Source::Charger, used, "{kwh}");
         assert_eq!(bill.flags.contains(&Flag::ChargerSplitRejected), !used, "{kwh}");
     }
-    let used = bill(&Session { energy: "18.0010".parse().unwrap(), ..with_split() });
+    let used = bill(&Session { energy: "18.0010".parse().unwrap(), ..halves() });
     assert_eq!(used.energy.to_string(), "18.0010");
     assert_eq!(used.billed.to_string(), "18.0000", "the charger's energies are billed as they are");
 }
@@ -149,14 +136,14 @@ fn r6a_a_split_within_a_wh_of_the_total_is_used() {
 #[test]
 fn r6a_another_version_or_price_rejects_the_split() {
     let state = |tariff: SplitTariff| {
-        let mut session = with_split();
+        let mut session = halves();
         session.charger_split.as_mut().unwrap().tariff = tariff;
         bill(&session).source
     };
     assert_eq!(state(SplitTariff::Version("A-1".into())), Source::Charger);
     assert_eq!(state(SplitTariff::Version("A-0".into())), Source::Linear);
     let price = |p5: i64| {
-        let mut session = with_split();
+        let mut session = halves();
         session.charger_split.as_mut().unwrap().periods[0].price = Some(PriceP5(p5));
         bill(&session)
     };
@@ -177,14 +164,14 @@ fn r6a_a_kind_with_two_prices_or_none_rejects_the_split() {
         ],
     )])
     .unwrap();
-    let all_flat = Session { charger_split: Some(split(&[(PeriodKind::Flat, "18")])), ..with_split() };
+    let all_flat = Session { charger_split: Some(split(&[(PeriodKind::Flat, "18")])), ..halves() };
     assert_eq!(rate(&two, &all_flat, &options()).unwrap().flags, [Flag::ChargerSplitRejected]);
-    let all_valley = Session { charger_split: Some(split(&[(PeriodKind::Valley, "18")])), ..with_split() };
+    let all_valley = Session { charger_split: Some(split(&[(PeriodKind::Valley, "18")])), ..halves() };
     assert_eq!(rate(&two, &all_valley, &options()).unwrap().source, Source::Charger, "valley has one price");
-    let all_sharp = Session { charger_split: Some(split(&[(PeriodKind::Sharp, "18")])), ..with_split() };
+    let all_sharp = Session { charger_split: Some(split(&[(PeriodKind::Sharp, "18")])), ..halves() };
     assert_eq!(rate(&two, &all_sharp, &options()).unwrap().flags, [Flag::ChargerSplitRejected]);
     let unused =
-        Session { charger_split: Some(split(&[(PeriodKind::Valley, "18"), (PeriodKind::Flat, "0")])), ..with_split() };
+        Session { charger_split: Some(split(&[(PeriodKind::Valley, "18"), (PeriodKind::Flat, "0")])), ..halves() };
     assert_eq!(
         rate(&two, &unused, &options()).unwrap().segments.len(),
         1,
@@ -195,7 +182,7 @@ fn r6a_a_kind_with_two_prices_or_none_rejects_the_split() {
 #[test]
 fn r6a_an_approximate_charger_table_only_informs() {
     let approximate =
-        Session { charger_price_approximate: true, charger_amount: Some(AmountE4(9_990_000)), ..with_split() };
+        Session { charger_price_approximate: true, charger_amount: Some(AmountE4(9_990_000)), ..halves() };
     let bill = bill(&approximate);
     assert_eq!((bill.source, bill.flags.as_slice()), (Source::Linear, [Flag::ChargerPriceApproximate].as_slice()));
     assert_eq!(bill.comparison.unwrap().verdict, Verdict::AmountMismatch);
@@ -299,186 +286,12 @@ fn r7_the_latest_version_wins_and_none_is_an_error() {
 }
 
 #[test]
-fn r8_loss_rounds_half_up_per_segment() {
-    let lossy = Options { loss_percent: 50, ..options() };
-    let bill = rate(&a1(), &session("08:00:00", "09:00:00", "0.0001"), &lossy).unwrap();
-    assert_eq!((bill.energy.0, bill.billed.0), (1, 2), "0.00015 kWh");
-    let charger = rate(&a1(), &with_split(), &Options { loss_percent: 10, ..options() }).unwrap();
-    assert_eq!((charger.source, charger.billed.to_string()), (Source::Charger, "19.8000".into()));
-}
-
-#[test]
-fn r9_r10_ties_go_up_twice() {
-    let half = [("00:00", "24:00", "flat", "0.50000", "0.00500")];
-    let tariff = Tariff::new(vec![version("T", "2025-01-01", None, &half)]).unwrap();
-    let tiny = rate(&tariff, &session("08:00:00", "09:00:00", "0.0001"), &options()).unwrap();
-    assert_eq!((tiny.electricity.0, tiny.electricity_fen), (1, Fen(0)), "0.00005 yuan is 0.0001, and that is 0 fen");
-    let cent = rate(&tariff, &session("08:00:00", "09:00:00", "1"), &options()).unwrap();
-    assert_eq!((cent.service.0, cent.service_fen), (50, Fen(1)), "half a fen");
-    assert_eq!(cent.total_fen, Fen(51));
-}
-
-#[test]
-fn r11_the_minimum_is_for_energy_and_after_the_discount() {
-    let least = |kwh: &str, min: i64, discount: u32| {
-        let options = Options { min_charge: Fen(min), service_discount_rate: Rate(discount), ..options() };
-        rate(&a1(), &session("12:00:00", "12:03:00", kwh), &options).unwrap()
-    };
-    // 1 kWh flat: 62 + 45.
-    for (min, discount, topup) in [(107, 10_000, 0), (108, 10_000, 1), (107, 0, 45), (62, 0, 0)] {
-        let bill = least("1", min, discount);
-        assert_eq!(
-            (bill.min_topup_fen, bill.total_fen),
-            (Fen(topup), Fen(min.max(if discount == 0 { 62 } else { 107 })))
-        );
-    }
-    assert_eq!(least("0", 100, 10_000).min_topup_fen, Fen(0));
-    assert_eq!(least("0.0001", 100, 10_000).total_fen, Fen(100), "however little");
-}
-
-#[test]
-fn r12_discount_then_minimum_then_coupon_and_never_below_zero() {
-    let options = Options { min_charge: Fen(100), service_discount_rate: Rate(5_000), coupon: Fen(30), ..options() };
-    let bill = rate(&a1(), &session("12:00:00", "12:03:00", "1"), &options).unwrap();
-    // 62 + 45 - 22 (45.00 x 0.5 = 22.5, up to 23) = 85, + 15, - 30
-    assert_eq!((bill.service_discount_fen, bill.min_topup_fen, bill.coupon_fen), (Fen(22), Fen(15), Fen(30)));
-    assert_eq!(bill.total_fen, Fen(70));
-    let large =
-        rate(&a1(), &session("12:00:00", "12:03:00", "1"), &Options { coupon: Fen(i64::MAX), ..options }).unwrap();
-    assert_eq!((large.coupon_fen, large.total_fen), (Fen(100), Fen(0)));
-    let dearer = Options { service_discount_rate: Rate(20_000), ..Options::default() };
-    assert_eq!(rate(&a1(), &session("12:00:00", "12:03:00", "1"), &dearer).unwrap().service_discount_fen, Fen(0));
-}
-
-fn occupied(unplug: &str, rule: Occupancy) -> Bill {
-    let session = Session { unplug_ms: Some(at(unplug)), ..session("21:00:00", "22:00:00", "1") };
-    let options = Options { occupancy: Some(rule), coupon: Fen(1_000), ..options() };
-    rate(&a1(), &session, &options).unwrap()
-}
-
-#[test]
-fn r13_minutes_that_start_before_the_unplug() {
-    let rule = || Occupancy { grace_min: 15, fen_per_min: Fen(10), ..Occupancy::default() };
-    for (unplug, minutes) in [
-        ("21:00:00", 0),
-        ("22:15:00", 0),
-        ("2025-11-11T22:15:00.001+08:00", 1),
-        ("22:16:00", 1),
-        ("2025-11-11T22:16:00.001+08:00", 2),
-        ("22:30:00", 15),
-    ] {
-        let bill = occupied(unplug, rule());
-        assert_eq!((bill.occupancy_minutes, bill.occupancy_fen), (minutes, Fen(10 * minutes as i64)), "{unplug}");
-        assert_eq!(bill.total_fen, bill.occupancy_fen, "a coupon does not touch it");
-    }
-    let capped = occupied("23:00:00", Occupancy { cap: Some(Fen(101)), ..rule() });
-    assert_eq!((capped.occupancy_minutes, capped.occupancy_fen), (45, Fen(101)));
-}
-
-#[test]
-fn r13_free_windows_wrap_midnight_and_compare_minutes() {
-    let window = |from: &str, to: &str| FreeWindow { from: from.parse().unwrap(), to: to.parse().unwrap() };
-    let minutes = |unplug: &str, windows: Vec<FreeWindow>| {
-        let rule = Occupancy { fen_per_min: Fen(1), free_windows: windows, ..Occupancy::default() };
-        occupied(unplug, rule).occupancy_minutes
-    };
-    let next = "2025-11-12T08:00:00+08:00";
-    assert_eq!(minutes(next, vec![]), 600);
-    assert_eq!(minutes(next, vec![window("23:00", "07:00")]), 120);
-    assert_eq!(minutes(next, vec![window("23:00", "24:00")]), 540);
-    assert_eq!(minutes(next, vec![window("23:00", "23:00")]), 600, "from = to is empty");
-    assert_eq!(minutes(next, vec![window("23:00", "01:00"), window("00:00", "02:00")]), 420, "overlap counts once");
-    assert_eq!(minutes(next, vec![window("00:00", "24:00")]), 0);
-    assert_eq!(minutes("2025-11-14T22:00:00+08:00", vec![window("23:00", "07:00")]), 3 * 960, "three whole days");
-    assert_eq!(minutes("2125-11-11T22:00:00+08:00", vec![]), 36_524 * 1_440, "a century is a sum, not a loop");
-}
-
-#[test]
-fn r14_tolerance_is_two_fen_or_half_a_percent() {
-    let verdict = |kwh: &str, charger: i64| {
-        let session = Session { charger_amount: Some(AmountE4(charger)), ..session("12:00:00", "13:00:00", kwh) };
-        let comparison = bill(&session).comparison.unwrap();
-        (comparison.diff.0, comparison.verdict)
-    };
-    // 1 kWh flat: 107 fen, tolerance 2. 20 kWh: 1247 + 900 = 2147, 0.5 % = 10.735, up to 11.
-    for (kwh, charger, expect) in [
-        ("1", 10_700, (0, Verdict::Match)),
-        ("1", 10_649, (-1, Verdict::WithinTolerance)),
-        ("1", 10_650, (0, Verdict::Match)),
-        ("1", 10_900, (2, Verdict::WithinTolerance)),
-        ("1", 10_950, (3, Verdict::AmountMismatch)),
-        ("1", 10_500, (-2, Verdict::WithinTolerance)),
-        ("1", 10_449, (-3, Verdict::AmountMismatch)),
-        ("20", 215_800, (11, Verdict::WithinTolerance)),
-        ("20", 215_900, (12, Verdict::AmountMismatch)),
-        ("20", 0, (-2147, Verdict::AmountMismatch)),
-    ] {
-        assert_eq!(verdict(kwh, charger), expect, "{kwh} {charger}");
-    }
-}
-
-#[test]
-fn r15_total_adds_up() {
-    let occupancy = Some(Occupancy { fen_per_min: Fen(3), ..Occupancy::default() });
-    let options =
-        Options { occupancy, min_charge: Fen(500), coupon: Fen(7), service_discount_rate: Rate(9_000), ..options() };
-    let session = Session { unplug_ms: Some(at("13:10:00")), ..session("12:00:00", "13:00:00", "3.3333") };
-    let bill = rate(&a1(), &session, &options).unwrap();
-    let sum = bill.electricity_fen.0 + bill.service_fen.0 - bill.service_discount_fen.0 + bill.min_topup_fen.0
-        - bill.coupon_fen.0
-        + bill.occupancy_fen.0;
-    assert_eq!(bill.total_fen.0, sum);
-    assert_eq!(bill.total_fen, Fen(500 - 7 + 30));
-}
-
-#[test]
-fn r16_a_bill_explains_itself_and_reads_back() {
-    let session = Session { charger_amount: Some(AmountE4(233_403)), clock_skew_ms: 5_000, ..with_split() };
-    let bill = bill(&session);
-    assert_eq!((bill.rule_version, bill.tariff_version.as_deref()), (RULE_VERSION, Some("A-1")));
-    assert_eq!(bill.basis.clock_skew_ms, 5_000);
-    let text = serde_json::to_string(&bill).unwrap();
-    assert_eq!(serde_json::from_str::<Bill>(&text).unwrap(), bill);
-    assert_eq!(rate(&a1(), &session, &options()).unwrap(), bill);
-    for segment in &bill.segments {
-        let fee = (segment.billed.0 * segment.price.electricity.0 * 2 + 100_000) / 200_000;
-        assert_eq!(segment.electricity.0, fee, "every fee can be computed from what the segment stores");
-    }
-}
-
-#[test]
-fn figures_too_large_are_an_error_and_never_wrap() {
-    let huge = session("08:00:00", "09:00:00", "922337203685477.5807");
-    assert!(matches!(rate(&a1(), &huge, &Options { loss_percent: 1, ..options() }), Err(BillError::TooLarge { .. })));
-    assert!(rate(&a1(), &huge, &options()).is_ok(), "what fits is billed");
-    let dear =
-        Tariff::new(vec![version("T", "2025-01-01", None, &[("00:00", "24:00", "flat", "42949.67295", "0")])]).unwrap();
-    assert!(matches!(rate(&dear, &huge, &options()), Err(BillError::TooLarge { .. })));
-    let ok = session("08:00:00", "09:00:00", "1");
-    for wrong in [
-        Session { start_ms: i64::MIN, end_ms: i64::MAX, ..ok.clone() },
-        Session { start_ms: i64::MIN, clock_skew_ms: i64::MAX, ..ok.clone() },
-        Session { clock_skew_ms: i64::MIN, ..ok.clone() },
-        Session { samples: vec![sample("08:30:00", "1")], clock_skew_ms: i64::MIN, ..ok.clone() },
-    ] {
-        let error = rate(&a1(), &wrong, &options()).unwrap_err();
-        assert!(matches!(error, BillError::TooLong | BillError::TooLarge { .. }), "{error}");
-    }
-    let long = Session { end_ms: ok.start_ms + 366 * 86_400_000 + 1, ..ok.clone() };
-    assert_eq!(rate(&a1(), &long, &options()), Err(BillError::TooLong));
-    let rule = Occupancy { grace_min: u32::MAX, fen_per_min: Fen(i64::MAX), ..Occupancy::default() };
-    let stays = Session { unplug_ms: Some(i64::MAX), ..ok };
-    let occupied = Options { occupancy: Some(rule), ..options() };
-    assert_eq!(rate(&a1(), &stays, &occupied), Err(BillError::TooLarge { field: "occupancy" }));
-}
-
-#[test]
 fn samples_are_needed_where_they_can_change_the_bill() {
     let needs = |session: &Session| needs_samples(&a1(), session, &options()).unwrap();
     assert!(needs(&session("09:40:00", "10:20:00", "18")), "crosses an edge");
-    assert!(!needs(&with_split()), "the charger's split is used");
-    assert!(needs(&Session { energy: EnergyE4(190_000), ..with_split() }), "it is not");
-    assert!(needs(&Session { clock_skew_ms: 61_000, ..with_split() }));
+    assert!(!needs(&halves()), "the charger's split is used");
+    assert!(needs(&Session { energy: EnergyE4(190_000), ..halves() }), "it is not");
+    assert!(needs(&Session { clock_skew_ms: 61_000, ..halves() }));
     assert!(!needs(&session("08:00:00", "09:00:00", "18")), "one price");
     assert!(!needs(&session("09:40:00", "10:20:00", "0")));
     assert!(!needs(&session("10:20:00", "09:40:00", "18")));

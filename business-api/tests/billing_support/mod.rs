@@ -1,8 +1,8 @@
 //! Tariffs and sessions for the billing tests: A-1 and B-1 of the worked cases, times as text.
 #![allow(dead_code)]
 
-use business_api::bill::{Options, Sample, Session, cases};
-use business_api::tariff::{DayTable, PeriodText, Tariff, TariffVersion, parse_instant};
+use business_api::bill::{ChargerPeriod, ChargerSplit, Options, Sample, Session, SplitTariff, cases};
+use business_api::tariff::{DayTable, PeriodKind, PeriodText, Tariff, TariffVersion, parse_instant};
 
 /// UTC ms of a local time on 2025-11-11, or of a whole instant.
 pub fn at(text: &str) -> i64 {
@@ -56,4 +56,16 @@ pub fn sample(t: &str, kwh: &str) -> Sample {
 
 pub fn options() -> Options {
     Options::default()
+}
+
+pub fn split(periods: &[(PeriodKind, &str)]) -> ChargerSplit {
+    let period =
+        |(kind, kwh): &(PeriodKind, &str)| ChargerPeriod { kind: *kind, energy: kwh.parse().expect(kwh), price: None };
+    ChargerSplit { periods: periods.iter().map(period).collect(), tariff: SplitTariff::NotStated }
+}
+
+/// 09:40 to 10:20, 18 kWh, half flat and half peak by the charger.
+pub fn halves() -> Session {
+    let charger_split = Some(split(&[(PeriodKind::Peak, "9.1"), (PeriodKind::Flat, "8.9")]));
+    Session { charger_split, ..session("09:40:00", "10:20:00", "18") }
 }
