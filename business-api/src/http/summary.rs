@@ -4,12 +4,10 @@ use axum::{Json, extract::State as AxumState};
 use serde_json::{Value, json};
 
 use super::{State, extract::Caller, problem::Problem, text};
-use crate::tariff::LocalDate;
 
 pub(super) async fn summary(caller: Caller, AxumState(state): AxumState<State>) -> Result<Json<Value>, Problem> {
     let now_ms = state.clock.now_ms();
-    let mut tx = state.store.read(caller.tenant).await?;
-    let s = tx.summary(caller.tenant, LocalDate::of(now_ms).starts_at_ms()).await?;
+    let s = state.store.summary(caller.tenant, now_ms).await?;
     Ok(Json(json!({
         "at": text::at(now_ms),
         "chargers": s.chargers,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{DbError, TenantId, Tx, args};
+use super::{DbError, Store, TenantId, Tx, args};
+use crate::tariff::LocalDate;
 
 /// How a tenant is doing right now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,16 @@ pub struct Summary {
     pub money_fen: i64,
     /// Booked to payers' accounts, fen.
     pub booked_fen: i64,
+}
+
+impl Store {
+    /// The figures of a tenant at an instant of the platform's clock.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn summary(&self, tenant: TenantId, now_ms: i64) -> Result<Summary, DbError> {
+        self.read(tenant).await?.summary(tenant, LocalDate::of(now_ms).starts_at_ms()).await
+    }
 }
 
 impl Tx {

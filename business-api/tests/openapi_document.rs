@@ -1,0 +1,76 @@
+//! The document and the router name the same routes, and the document is whole. That answers keep to it, every other test checks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+fn document() -> Value {
+    serde_json::from_str(include_str!("../openapi.json")).unwrap()
+}
+
+#[test]
+fn every_route_is_documented_and_every_documented_route_exists() {
+    let document = document();
+    let documented: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(documented, business_api::http::paths().into_iter().collect());
+}
+
+#[test]
+fn every_operation_is_whole() {
+    let document = document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let about = format!("{method} {path}");
+            assert!(ids.insert(operation["operationId"].as_str().expect(&about).to_owned()), "{about}");
+            assert!(operation["summary"].is_string() && operation["tags"][0].is_string(), "{about}");
+            let named: BTreeSet<String> = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|parameter| parameter["in"] == "path")
+                .map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap()))
+                .collect();
+            let in_path: BTreeSet<String> =
+                path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned).collect();
+            assert_eq!(named, in_path, "{about}");
+            if path.starts_with("/v1/") {
+                for status in ["400", "401", "404", "500", "503"] {
+                    assert!(operation["responses"][status].is_object(), "{about} {status}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_compiles() {
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(to)) = map.get("$ref") {
+                    found.insert(to.clone());
+                }
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 20);
+    for reference in &found {
+        assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        let schema =
+            serde_json::json!({ "$ref": format!("#/components/schemas/{name}"), "components": document["components"] });
+        jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let used = format!("#/components/schemas/{name}");
+        assert!(found.contains(&used), "{name} is used nowhere");
+    }
+}
