@@ -42,7 +42,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            database_url: "sqlite:evgate.db".to_owned(),
+            database_url: "sqlite:data/evgate.db".to_owned(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             group: "business-api".to_owned(),
             batch: 500,

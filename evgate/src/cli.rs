@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bill::BillArgs, decode::DecodeArgs, registry_cmd::RegistryArgs};
+use crate::{
+    bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, load_cmd::LoadArgs, registry_cmd::RegistryArgs,
+    simulate::SimulateArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -46,10 +49,16 @@ pub enum Command {
     Api(ConfigArgs),
     /// The registry as a file: tenants, keys, stations, chargers, tokens, tariffs
     Registry(RegistryArgs),
+    /// Simulated chargers against a running gateway
+    Simulate(SimulateArgs),
+    /// Load: many connections at a rate, latency percentiles, server CPU per message
+    Load(LoadArgs),
     /// Frames in hex or OCPP JSON, out with field names and units
     Decode(DecodeArgs),
     /// Rates billing cases from a file, for audits; no service needed
     Bill(BillArgs),
+    /// Everything in one process with simulated chargers and a live view
+    Demo(DemoArgs),
 }
 
 /// Where the configuration comes from.
@@ -89,13 +98,13 @@ People to
   http://127.0.0.1:8080/docs                 the API's description, try it with a tenant's key
   http://127.0.0.1:9190/status               gateway health, part by part; /metrics, /livez, /readyz
 
-Environment: EVGATE__<SECTION>__<KEY>=<value> overrides a key of the file, e.g. EVGATE__LOG__BACKEND=kafka.
+Environment: EVGATE__<SECTION>__<KEY>=<value> overrides a key of the file, e.g. EVGATE__LOG__KIND=kafka.
 SIGTERM and SIGINT drain: chargers with nothing in flight are let go first, then the rest, then it leaves with 0.
 ";
 
 const GATEWAY_HELP: &str = "\
 Examples:
-  EVGATE__LOG__BACKEND=kafka EVGATE__LOG__KAFKA__BROKERS=127.0.0.1:9092 evgate gateway
+  EVGATE__LOG__KIND=kafka EVGATE__LOG__BROKERS=127.0.0.1:9092 evgate gateway
   evgate gateway --config evgate.toml --check
 
 The gateway needs the log and no database: chargers log in, charge and stop from its replica of the registry
@@ -104,7 +113,7 @@ The gateway needs the log and no database: chargers log in, charge and stop from
 
 const API_HELP: &str = "\
 Examples:
-  EVGATE__LOG__BACKEND=kafka EVGATE__LOG__KAFKA__BROKERS=127.0.0.1:9092 \\
+  EVGATE__LOG__KIND=kafka EVGATE__LOG__BROKERS=127.0.0.1:9092 \\
   EVGATE__API__DATABASE_URL=postgres://evgate:secret@127.0.0.1/evgate evgate api
 
 Several may run at once: they share the partitions of the log. One that is killed loses nothing; what it had

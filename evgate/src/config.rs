@@ -1,14 +1,15 @@
 //! The one configuration: a TOML file, then environment overrides, then one whole, valid struct before a port is bound.
 
 mod environment;
-mod log;
 
 use std::path::{Path, PathBuf};
 
-use events::clock::Clock;
+use events::{
+    clock::Clock,
+    log::{EmbeddedConfig, LogConfig},
+};
 use serde::{Deserialize, Serialize};
 
-pub use self::log::{Backend, LogConfig};
 use crate::telemetry::TelemetryConfig;
 
 /// Everything an operator can set. `docs/evgate.toml` is an example that holds every key with its default.
@@ -112,11 +113,14 @@ impl Config {
             let text =
                 std::fs::read_to_string(file).map_err(|error| ConfigError::Read { file: file.to_path_buf(), error })?;
             let parse = |error| ConfigError::Parse { file: file.to_path_buf(), error: Box::new(error) };
-            // Typed first: these errors show the line.
-            toml::from_str::<Self>(&text).map_err(parse)?;
+            // Typed once from the text: these errors show the line.
             table = toml::from_str(&text).map_err(parse)?;
+            if !lacks_kind(&table) {
+                toml::from_str::<Self>(&text).map_err(parse)?;
+            }
         }
         environment::apply(&mut table, environment)?;
+        say_which_log(&mut table);
         Self::deserialize(table).map_err(|error| ConfigError::Invalid(error.to_string()))
     }
 
@@ -127,13 +131,13 @@ impl Config {
     pub fn validate(&self, parts: Parts) -> Result<(), ConfigError> {
         let invalid = ConfigError::Invalid;
         self.telemetry.validate().map_err(invalid)?;
-        self.log.validate().map_err(invalid)?;
+        self.log.validate().map_err(|error| invalid(format!("log.{error}")))?;
         if !(1..=3_600).contains(&self.clock.factor) {
             return Err(invalid("clock.factor: must be 1..=3600".into()));
         }
-        if parts != Parts::Serve && self.log.backend == Backend::Embedded {
+        if parts != Parts::Serve && matches!(self.log, LogConfig::Embedded(_)) {
             return Err(invalid(
-                "log.backend: the embedded log belongs to one process; gateway and api apart need \"kafka\" (or use `evgate serve`)"
+                "log.kind: the embedded log belongs to one process; gateway and api apart need \"kafka\" (or use `evgate serve`)"
                     .into(),
             ));
         }
@@ -148,7 +152,25 @@ impl Config {
 
     /// Puts event log and database into one folder.
     pub fn keep_data_in(&mut self, folder: &Path) {
-        self.log.embedded.path = folder.join("log");
+        let path = folder.join("events.db");
+        match &mut self.log {
+            LogConfig::Embedded(embedded) => embedded.path = path,
+            LogConfig::Kafka(_) => self.log = LogConfig::Embedded(EmbeddedConfig { path, ..EmbeddedConfig::default() }),
+        }
         self.api.database_url = format!("sqlite:{}", folder.join("evgate.db").display());
+    }
+}
+
+/// A `[log]` section that does not say of which kind it is.
+fn lacks_kind(table: &toml::Table) -> bool {
+    table.get("log").and_then(toml::Value::as_table).is_some_and(|log| !log.contains_key("kind"))
+}
+
+/// `[log]` without `kind` means the embedded one, as no `[log]` at all does.
+fn say_which_log(table: &mut toml::Table) {
+    if lacks_kind(table)
+        && let Some(log) = table.get_mut("log").and_then(toml::Value::as_table_mut)
+    {
+        log.insert("kind".into(), "embedded".into());
     }
 }

@@ -82,7 +82,7 @@ struct PeriodEntry {
     to: String,
     #[serde(rename = "type")]
     kind: Period,
-    electricity: String,
+    elec: String,
     service: String,
 }
 
@@ -250,7 +250,7 @@ fn book(tariff: &Tariff) -> Result<TariffBook> {
         for period in &version.periods {
             let slot = Slot {
                 period: period.kind,
-                elec_p5: u32::try_from(scaled(&period.electricity, 5)?)?,
+                elec_p5: u32::try_from(scaled(&period.elec, 5)?)?,
                 service_p5: u32::try_from(scaled(&period.service, 5)?)?,
             };
             let (from, to) = (quarter(&period.from)?, quarter(&period.to)?);
@@ -338,8 +338,8 @@ mod tests {
             tenant = 7
             id = "S1/1"
             versions = [{ version = "v", effective_from = "2025-01-01", periods = [
-                { from = "23:00", to = "07:00", type = "valley", electricity = "0.3", service = "0.2" },
-                { from = "07:00", to = "23:00", type = "flat", electricity = "0.5", service = "0.2" } ] }]
+                { from = "23:00", to = "07:00", type = "valley", elec = "0.3", service = "0.2" },
+                { from = "07:00", to = "23:00", type = "flat", elec = "0.5", service = "0.2" } ] }]
             [[chargers]]
             tenant = 7
             id = "10010001000001"
@@ -371,9 +371,13 @@ mod tests {
         assert_eq!(registry.keys[&7], "secret");
         assert_eq!(registry.starts_of(7), [StartBy::IdTag("TAG".into())]);
         let slots = &registry.tariffs["7/S1/1"].versions[0].slots;
-        assert_eq!((slots[0].elec_p5, slots[27].elec_p5, slots[28].elec_p5, slots[92].elec_p5), (30_000, 30_000, 50_000, 30_000));
+        assert_eq!(
+            (slots[0].elec_p5, slots[27].elec_p5, slots[28].elec_p5, slots[92].elec_p5),
+            (30_000, 30_000, 50_000, 30_000)
+        );
         let chargers = registry.select(7, Some((9, "a:1")), Some((9, "b:2")));
-        let told: Vec<_> = chargers.iter().map(|c| (c.id.as_str(), c.address.as_str(), c.tariff.as_deref().unwrap())).collect();
+        let told: Vec<_> =
+            chargers.iter().map(|c| (c.id.as_str(), c.address.as_str(), c.tariff.as_deref().unwrap())).collect();
         assert_eq!(told, [("10010001000001", "a:1", "7/S1/1"), ("CP", "b:2", "7/S1/3")]);
     }
 }

@@ -6,11 +6,17 @@ pub mod bill;
 pub mod cli;
 pub mod config;
 pub mod decode;
+pub mod demo;
 pub mod duration;
 pub mod exit;
+pub mod fleet_registry;
+pub mod load_cmd;
+pub mod load_walls;
+pub mod platform;
 pub mod registry_cmd;
 pub mod serve;
 pub mod shutdown;
+pub mod simulate;
 pub mod telemetry;
 
 use std::process::ExitCode;
@@ -39,8 +45,11 @@ pub fn main() -> ExitCode {
         Command::Gateway(args) => ("gateway", serve::one_part(args, Parts::Gateway)),
         Command::Api(args) => ("api", serve::one_part(args, Parts::Api)),
         Command::Registry(args) => ("registry", registry_cmd::run(args)),
+        Command::Simulate(args) => ("simulate", simulate::run(args)),
+        Command::Load(args) => ("load", load_cmd::run(args)),
         Command::Decode(args) => ("decode", decode::run(args)),
         Command::Bill(args) => ("bill", bill::run(args)),
+        Command::Demo(args) => ("demo", demo::run(args)),
     };
     match outcome {
         Ok(exit) => exit.into(),

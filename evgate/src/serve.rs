@@ -4,7 +4,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use events::{clock::Clock, log::EventLog};
+use events::{
+    clock::Clock,
+    log::{EventLog, LogConfig},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -116,7 +119,8 @@ impl Running {
         render: Render,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
-        let log = config.log.open().context("cannot open the event log").or_exit(Exit::Unavailable)?;
+        make_folders(config, parts)?;
+        let log = events::log::open(&config.log).context("cannot open the event log").or_exit(Exit::Unavailable)?;
         let clock = Clock::from(&config.clock);
         let stop_api = CancellationToken::new();
         let mut running = Self { log, gateway: None, api: None, stop_api };
@@ -154,6 +158,13 @@ impl Running {
             }
         }
         Ok(running)
+    }
+
+    /// A part has ended by itself.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.gateway.as_ref().is_some_and(|gateway| gateway.join.is_finished())
+            || self.api.as_ref().is_some_and(|api| api.join.is_finished())
     }
 
     fn say_where(&self) {
@@ -223,4 +234,17 @@ where
         Some(join) => join.await.context("a part panicked")?.map_err(anyhow::Error::from),
         None => std::future::pending().await,
     }
+}
+
+/// SQLite makes files, not folders.
+fn make_folders(config: &Config, parts: Parts) -> Result<(), Failure> {
+    let log = match &config.log {
+        LogConfig::Embedded(embedded) => Some(embedded.path.as_path()),
+        LogConfig::Kafka(_) => None,
+    };
+    let database = config.api.database_url.strip_prefix("sqlite:").map(Path::new).filter(|_| parts != Parts::Gateway);
+    for folder in [log, database].into_iter().flatten().filter_map(Path::parent).filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string()).or_exit(Exit::Unavailable)?;
+    }
+    Ok(())
 }

@@ -98,8 +98,17 @@ impl SimulateArgs {
             duplicate_record_per_mille: FAULT_PER_MILLE,
             garbage_per_mille: FAULT_PER_MILLE,
         };
-        let plan = SessionPlan { sessions: self.sessions, starts: registry.starts_of(self.tenant), ..SessionPlan::default() };
-        Ok(FleetConfig { seed: self.seed, clock, plan, faults, tariffs: registry.tariffs, chargers, ..FleetConfig::default() })
+        let plan =
+            SessionPlan { sessions: self.sessions, starts: registry.starts_of(self.tenant), ..SessionPlan::default() };
+        Ok(FleetConfig {
+            seed: self.seed,
+            clock,
+            plan,
+            faults,
+            tariffs: registry.tariffs,
+            chargers,
+            ..FleetConfig::default()
+        })
     }
 }
 

@@ -100,6 +100,50 @@ fn codecs_links_nothing_that_could_do_io() {
     assert!(unknown.is_empty(), "not on the list of {:?}: {unknown:?}", CODECS_DEPENDENCIES);
 }
 
+/// Licences that a program under Apache-2.0 can carry along.
+const LICENCES: [&str; 12] = [
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// One alternative of the expression needs nothing but licences of the list.
+fn can_be_carried(expression: &str) -> bool {
+    let expression = expression.replace(['(', ')'], " ").replace('/', " OR ").replace(" WITH LLVM-exception", "");
+    expression.split(" OR ").any(|way| way.split(" AND ").all(|licence| LICENCES.contains(&licence.trim())))
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_can_be_carried() {
+    assert!(can_be_carried("MIT/Apache-2.0") && can_be_carried("GPL-3.0 OR MIT") && !can_be_carried("GPL-3.0 AND MIT"));
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let about = Command::new(&cargo).arg("-vV").output().unwrap();
+    let about = String::from_utf8(about.stdout).unwrap();
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    // What other platforms would need has perhaps never been fetched.
+    let args = ["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", host];
+    let out = Command::new(cargo).args(args).current_dir(root()).output().unwrap();
+    assert!(out.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let wrong: Vec<String> = packages
+        .iter()
+        .filter(|package| !package["license"].as_str().is_some_and(can_be_carried))
+        .map(|package| format!("{} {}", package["name"], package["license"]))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Words that a pure room may not contain, each with what it would break.
 const BANNED: [(&str, &str); 25] = [
     ("std::fs", "I/O"),

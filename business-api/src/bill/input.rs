@@ -134,6 +134,7 @@ pub struct Occupancy {
 
 /// How to rate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Loss added to the energy, percent (rule R8); 0 where consumer rules forbid it, which is the default.
     pub loss_percent: u32,

@@ -2,9 +2,10 @@
 
 use serde::Deserialize as _;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, say_which_log};
 
 const PREFIX: &str = "EVGATE__";
+const LOG_KIND: &str = "EVGATE__LOG__KIND";
 
 /// Puts every `EVGATE__..` variable into `table`. A value is read as TOML (numbers, `true`, `["a"]`) where that fits the key,
 /// else as text, so that neither numbers nor addresses need quotes.
@@ -13,7 +14,8 @@ pub(super) fn apply(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
     let mut ours: Vec<(String, String)> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    ours.sort(); // the same environment gives the same message
+    // The kind of the log first: its other keys depend on it. Sorted, so that the same environment gives the same message.
+    ours.sort_by(|a, b| (a.0 != LOG_KIND, &a.0).cmp(&(b.0 != LOG_KIND, &b.0)));
     for (name, text) in ours {
         let path: Vec<String> = name.trim_start_matches(PREFIX).split("__").map(str::to_ascii_lowercase).collect();
         let mut problem = None;
@@ -22,7 +24,9 @@ pub(super) fn apply(
             if let Err(what) = set(&mut candidate, &path, value) {
                 return Err(ConfigError::Environment { name, problem: what });
             }
-            match Config::deserialize(candidate.clone()) {
+            let mut whole = candidate.clone();
+            say_which_log(&mut whole);
+            match Config::deserialize(whole) {
                 Ok(_) => {
                     *table = candidate;
                     problem = None;

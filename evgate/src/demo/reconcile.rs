@@ -74,7 +74,9 @@ impl Books {
         }
         for (party, book) in [("log", &self.log), ("orders", &self.orders)] {
             let unknown = book.keys().filter(|name| !self.ledger.contains_key(*name));
-            verdict.differences.extend(unknown.map(|name| format!("{}: in the {party}, not in the ledger", show(name))));
+            verdict
+                .differences
+                .extend(unknown.map(|name| format!("{}: in the {party}, not in the ledger", show(name))));
         }
         verdict
     }
@@ -109,11 +111,7 @@ mod tests {
     fn books() -> Books {
         let said = Said { energy_e4: 123_456, fen: Some(987) };
         let party = BTreeMap::from([(name("1"), said)]);
-        Books {
-            ledger: party.clone(),
-            log: BTreeMap::from([(name("1"), Said { fen: None, ..said })]),
-            orders: party,
-        }
+        Books { ledger: party.clone(), log: BTreeMap::from([(name("1"), Said { fen: None, ..said })]), orders: party }
     }
 
     #[test]

@@ -88,8 +88,16 @@ fn block(p: &Picture) -> String {
     let _ = writeln!(text, "  {}   platform time {}   {}", clock(p.elapsed), p.platform_time, p.phase);
     let _ = writeln!(text, "  chargers online   {:>4} of {}", p.progress.online, p.chargers);
     let _ = writeln!(text, "  sessions          {:>4} charging {bar}", p.progress.charging);
-    let _ = writeln!(text, "                    {:>4} started   {} ended   {} records confirmed", p.progress.sessions_started, p.progress.sessions_done, p.progress.records_acknowledged);
-    let _ = writeln!(text, "  energy            {:>12} kWh delivered", kwh(i64::try_from(p.progress.energy_e4).unwrap_or(i64::MAX)));
+    let _ = writeln!(
+        text,
+        "                    {:>4} started   {} ended   {} records confirmed",
+        p.progress.sessions_started, p.progress.sessions_done, p.progress.records_acknowledged
+    );
+    let _ = writeln!(
+        text,
+        "  energy            {:>12} kWh delivered",
+        kwh(i64::try_from(p.progress.energy_e4).unwrap_or(i64::MAX))
+    );
     let _ = writeln!(text, "  settled           {:>12} kWh   {} yuan", kwh(p.settled.0), yuan(p.settled.1));
     let _ = writeln!(text, "  orders            {}", states(&p.orders));
     text

@@ -1,0 +1,347 @@
+//! What the command line promises: help, exit codes, decoded frames, rated bills, checked configurations.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn evgate(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evgate"));
+    command.args(args).current_dir(root()).env_remove("EVGATE_CONFIG").env_remove("RUST_LOG");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVGATE__")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const SUBCOMMANDS: [&[&str]; 12] = [
+    &["serve"],
+    &["gateway"],
+    &["api"],
+    &["registry"],
+    &["registry", "apply"],
+    &["simulate"],
+    &["load"],
+    &["load", "reference"],
+    &["load", "walls"],
+    &["decode"],
+    &["bill"],
+    &["demo"],
+];
+
+#[test]
+fn every_subcommand_has_help_with_examples() {
+    let all = stdout(&evgate(&["--help"]));
+    for words in SUBCOMMANDS {
+        assert!(all.contains(words[0]), "{words:?} is not in evgate --help");
+        let args: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
+        let output = evgate(&args);
+        assert_eq!(code(&output), 0, "{args:?}");
+        let help = stdout(&output);
+        if words != ["registry"] {
+            assert!(help.contains("Examples:"), "{args:?} shows no example:\n{help}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_exits_64() {
+    for args in [&["no-such-thing"][..], &["decode", "--no-such-flag"], &["demo", "--for", "soon"], &[]] {
+        let output = evgate(args);
+        assert_eq!(code(&output), 64, "{args:?}");
+        assert!(!stderr(&output).is_empty(), "{args:?} says nothing");
+    }
+}
+
+// --- configuration -------------------------------------------------------------------------------------------------
+
+#[test]
+fn check_accepts_the_example_and_the_defaults() {
+    for args in [&["serve", "--check"][..], &["serve", "--check", "--config", "docs/evgate.toml"]] {
+        let output = evgate(args);
+        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn check_names_the_key_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, key) in [
+        ("[gateway]\nshardz = 2\n", "shardz"),
+        ("[gateway]\nshards = \"two\"\n", "shards"),
+        ("[gateway.ocpp]\nheartbeat_s = 0\n", "gateway.ocpp.heartbeat_s"),
+        ("[api]\nbatch = 0\n", "api.batch"),
+        ("[log]\npath = \"\"\n", "log.path"),
+        ("[clock]\nfactor = 0\n", "clock.factor"),
+        ("[telemetry]\nlog_filter = \"a=b=c\"\n", "telemetry.log_filter"),
+        ("[nonsense]\n", "nonsense"),
+    ] {
+        let file = folder.path().join("evgate.toml");
+        std::fs::write(&file, text).unwrap();
+        let output = evgate(&["serve", "--check", "--config", file.to_str().unwrap()]);
+        assert_eq!(code(&output), 64, "{text}: {}", stderr(&output));
+        assert!(stderr(&output).contains(key), "{text:?} should name {key}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_config_file_that_is_not_there_exits_66() {
+    let output = evgate(&["serve", "--check", "--config", "no/such/file.toml"]);
+    assert_eq!(code(&output), 66);
+    assert!(stderr(&output).contains("no/such/file.toml"));
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_its_mistakes_are_named() {
+    let check = |name: &str, value: &str| {
+        let output = command(&["serve", "--check", "--config", "docs/evgate.toml"]).env(name, value).output().unwrap();
+        (code(&output), stderr(&output))
+    };
+    assert_eq!(check("EVGATE__GATEWAY__SHARDS", "2"), (0, String::new()));
+    assert_eq!(check("EVGATE__GATEWAY__NODE", "7").0, 0, "a number is a fine name");
+    assert_eq!(check("EVGATE__API__LISTEN", "127.0.0.1:8081").0, 0, "text needs no quotes");
+    assert_eq!(check("EVGATE__TELEMETRY__LOG_FORMAT", "json").0, 0);
+    for (name, value) in [
+        ("EVGATE__GATEWAY__SHARDS", "two"),
+        ("EVGATE__GATEWAY__SHARDZ", "2"),
+        ("EVGATE__GATEWAY", "2"),
+        ("EVGATE__API__BATCH__SIZE", "2"),
+    ] {
+        let (code, said) = check(name, value);
+        assert_eq!(code, 64, "{name}={value}");
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let (code, said) = check("EVGATE__GATEWAY__SHARDS", "1000");
+    assert_eq!(code, 64);
+    assert!(said.contains("gateway.shards"), "{said}");
+}
+
+#[test]
+fn the_parts_apart_need_a_log_that_they_can_share() {
+    for part in ["gateway", "api"] {
+        let output = evgate(&[part, "--check"]);
+        assert_eq!(code(&output), 64, "{part}");
+        assert!(stderr(&output).contains("log.kind"), "{}", stderr(&output));
+        let output = command(&[part, "--check"]).env("EVGATE__LOG__KIND", "kafka").output().unwrap();
+        assert_eq!(code(&output), 0, "{part}: {}", stderr(&output));
+    }
+}
+
+// --- decode --------------------------------------------------------------------------------------------------------
+
+/// Frame types of the main job; the others are shown with their body only.
+const TYPES: [&str; 26] = [
+    "0x01", "0x02", "0x03", "0x04", "0x05", "0x06", "0x09", "0x0A", "0x12", "0x13", "0x31", "0x32", "0x33", "0x34",
+    "0x35", "0x36", "0x3B", "0x40", "0x41", "0x42", "0x55", "0x56", "0x57", "0x58", "0x91", "0x92",
+];
+
+fn vectors() -> Vec<Value> {
+    let text = std::fs::read_to_string(root().join("codecs/tests/vectors/ykc/frames.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn decode_gives_every_stated_value_of_every_vector() {
+    let mut compared = 0;
+    let chosen: Vec<Value> =
+        vectors().into_iter().filter(|v| TYPES.contains(&v["decoded"]["frame_type"].as_str().unwrap())).collect();
+    // One run for all: a frame per line, the damaged ones among them.
+    let input: String = chosen.iter().map(|v| format!("{}\n", v["hex"].as_str().unwrap())).collect();
+    let output = with_stdin(&["decode", "--json"], input.as_bytes());
+    let damaged = chosen.iter().filter(|v| v["valid_crc"] == false).count();
+    assert_eq!(code(&output), if damaged > 0 { 65 } else { 0 });
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), chosen.len(), "{}", stderr(&output));
+    for (vector, line) in chosen.iter().zip(&lines) {
+        for (field, stated) in vector["decoded"].as_object().unwrap() {
+            assert_eq!(&line[field], stated, "{}: {field}", vector["name"]);
+            compared += 1;
+        }
+    }
+    assert!(chosen.len() >= 50 && compared > 600, "{} vectors, {compared} values", chosen.len());
+}
+
+const HEARTBEAT_ANSWER: &str = "680d00030004006241000012010100c5e7";
+
+fn with_stdin(args: &[&str], input: &[u8]) -> Output {
+    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    output
+}
+
+#[test]
+fn decode_reads_arguments_files_stdin_and_raw_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, raw) = (folder.path().join("frames.hex"), folder.path().join("frames.bin"));
+    std::fs::write(
+        &text,
+        format!("# captured\n68 0d 00 03 00 04 00 62\n41 00 00 12 01 01 00 c5 e7\n{HEARTBEAT_ANSWER}"),
+    )
+    .unwrap();
+    std::fs::write(&raw, hex::decode(HEARTBEAT_ANSWER.repeat(2)).unwrap()).unwrap();
+    let spaced: Vec<String> = hex::decode(HEARTBEAT_ANSWER).unwrap().iter().map(|b| format!("{b:02X}")).collect();
+    let spaced: Vec<&str> = ["decode", "--json"].into_iter().chain(spaced.iter().map(String::as_str)).collect();
+    let one = evgate(&["decode", "--json", HEARTBEAT_ANSWER]);
+    let expected = stdout(&one);
+    assert!(expected.contains("\"pile_id\":\"00624100001201\""), "{expected}");
+    assert_eq!(stdout(&evgate(&spaced)), expected);
+    assert_eq!(stdout(&with_stdin(&["decode", "--json"], HEARTBEAT_ANSWER.as_bytes())), expected);
+    for file in [&text, &raw] {
+        let file = file.to_str().unwrap();
+        for args in [&["decode", "--json", "--file", file][..], &["decode", "--json", file]] {
+            let output = evgate(args);
+            assert_eq!((code(&output), stdout(&output)), (0, expected.repeat(2)), "{args:?}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn decode_shows_names_and_units_to_people() {
+    let record =
+        vectors().into_iter().find(|v| v["decoded"]["frame_type"] == "0x3B" && v["valid_crc"] == true).unwrap();
+    let text = stdout(&evgate(&["decode", record["hex"].as_str().unwrap()]));
+    for wanted in ["transaction record", "trade_no", "total_energy", "kWh", "yuan"] {
+        assert!(text.contains(wanted), "{wanted}:\n{text}");
+    }
+}
+
+#[test]
+fn decode_goes_on_behind_what_is_bad() {
+    let cut = &HEARTBEAT_ANSWER[..20];
+    let wrong_crc = HEARTBEAT_ANSWER.replace("c5e7", "c5e8");
+    for (input, frames, said) in [
+        (format!("{HEARTBEAT_ANSWER}\n{cut}\n{HEARTBEAT_ANSWER}\n"), 2, "line 2"),
+        (format!("{HEARTBEAT_ANSWER}\nnot hex\n{HEARTBEAT_ANSWER}\n"), 2, "line 2: not hex"),
+        (format!("00ff{HEARTBEAT_ANSWER}"), 1, "2 bytes skipped"),
+        (format!("{wrong_crc}{HEARTBEAT_ANSWER}"), 2, "checksum"),
+        ("zz".to_owned(), 0, "not hex"),
+        (String::new(), 0, "no frame"),
+    ] {
+        let output = with_stdin(&["decode", "--json"], input.as_bytes());
+        assert_eq!(code(&output), 65, "{input:?}");
+        assert_eq!(stdout(&output).lines().count(), frames, "{input:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{input:?}: {}", stderr(&output));
+    }
+    assert_eq!(code(&evgate(&["decode", "--file", "no/such/file"])), 66);
+}
+
+#[test]
+fn decode_reads_ocpp() {
+    let call = r#"[2,"7","StopTransaction",{"transactionId":5,"meterStop":12450,"timestamp":"2025-11-11T09:00:00Z"}]"#;
+    let answer = r#"[3,"7",{"idTagInfo":{"status":"Accepted"}}]"#;
+    let output = evgate(&["decode", call]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("meterStop") && stdout(&output).contains("12450 Wh"), "{}", stdout(&output));
+    let input = format!("{call}\n{answer}\n[2,\"8\",\"Heart\n{answer}\n{{}}\n");
+    let output = with_stdin(&["decode", "--json"], input.as_bytes());
+    assert_eq!(code(&output), 65);
+    let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{}", stderr(&output));
+    assert_eq!(lines[0]["action"], "StopTransaction");
+    assert_eq!(lines[0]["payload"]["meterStop"], 12450);
+    assert_eq!((&lines[1]["message_type"], &lines[1]["action"]), (&"CALLRESULT".into(), &"StopTransaction".into()));
+    let said = stderr(&output);
+    assert!(said.contains("line 3") && said.contains("line 5"), "{said}");
+    let wrong = evgate(&["decode", "--json", r#"[2,"9","StopTransaction",{"transactionId":"x"}]"#]);
+    assert!(stdout(&wrong).contains("not valid in OCPP 1.6"), "{}", stdout(&wrong));
+}
+
+// --- bill ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn bill_rates_every_case_as_expected() {
+    let file = root().join("business-api/tests/vectors/billing-vectors.json");
+    let output = evgate(&["bill", file.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let rated: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let vectors: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let cases = vectors["cases"].as_array().unwrap();
+    assert!(!cases.is_empty());
+    assert_eq!(rated["cases"].as_array().unwrap().len(), cases.len());
+    for (case, rated) in cases.iter().zip(rated["cases"].as_array().unwrap()) {
+        assert_eq!(rated["id"], case["id"]);
+        assert_eq!(rated["expect"], case["expect"], "{}", case["id"]);
+    }
+}
+
+#[test]
+fn bill_needs_no_expectation_and_goes_on_behind_a_bad_case() {
+    let file = root().join("business-api/tests/vectors/billing-vectors.json");
+    let mut vectors: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let expected = vectors["cases"][1]["expect"].take();
+    vectors["cases"][1].as_object_mut().unwrap().remove("expect");
+    vectors["cases"][0]["session"]["end"] = "yesterday".into();
+    vectors["cases"].as_array_mut().unwrap().truncate(2);
+    let output = with_stdin(&["bill", "-"], vectors.to_string().as_bytes());
+    assert_eq!(code(&output), 65);
+    assert!(stderr(&output).contains("B01"), "{}", stderr(&output));
+    let rated: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(rated["cases"].as_array().unwrap().len(), 1);
+    assert_eq!(rated["cases"][0]["expect"], expected);
+    assert_eq!(code(&with_stdin(&["bill", "-"], b"not json")), 65);
+    assert_eq!(code(&evgate(&["bill", "no/such/file"])), 66);
+}
+
+// --- registry ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn registry_apply_is_idempotent_and_a_dry_run_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let apply = |more: &[&str]| {
+        let mut args =
+            vec!["registry", "apply", "docs/examples/registry.toml", "--data", folder.path().to_str().unwrap()];
+        args.extend(more);
+        let output = evgate(&args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output)
+    };
+    let dry = apply(&["--dry-run"]);
+    assert!(dry.contains("would change") && dry.lines().count() > 40, "{dry}");
+    let first = apply(&[]);
+    assert_eq!(
+        first.lines().filter(|line| line.starts_with('+')).count(),
+        dry.lines().filter(|line| line.starts_with('+')).count()
+    );
+    let second = apply(&[]);
+    assert!(second.starts_with("0 changed"), "{second}");
+}
+
+#[test]
+fn registry_apply_lists_everything_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("registry.toml");
+    std::fs::write(&file, "[[tenants]]\nid = 0\nname = \"x\"\n[[chargers]]\ntenant = 9\nid = \"zz\"\n").unwrap();
+    let output = evgate(&["registry", "apply", file.to_str().unwrap(), "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(code(&output), 65, "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("tenants[0]") && said.contains("chargers[0]"), "{said}");
+    assert_eq!(code(&evgate(&["registry", "apply", "no/such/file", "--data", folder.path().to_str().unwrap()])), 66);
+}
