@@ -160,3 +160,55 @@ impl Producer {
         u64::try_from(self.client().in_flight_count()).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use std::{
+        sync::mpsc::{self, Sender},
+        time::Duration,
+    };
+
+    use rdkafka::{bindings::rd_kafka_test_fatal_error, producer::Producer as _, types::RDKafkaRespErr};
+
+    use super::*;
+    use crate::log::AckSink;
+
+    struct Tell(Sender<(u64, Result<Position, LogError>)>);
+
+    impl AckSink for Tell {
+        fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
+            self.0.send((token, outcome)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_producer_that_failed_for_good_is_replaced_and_what_it_held_is_heard_of() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let brokers = nobody.local_addr().unwrap().to_string();
+        let config = KafkaConfig { brokers, message_timeout_ms: 600_000, ..KafkaConfig::default() };
+        let producer = Producer::new(&config, Arc::default()).unwrap();
+        let (sender, outcomes) = mpsc::channel();
+        let sink: Arc<dyn AckSink> = Arc::new(Tell(sender));
+        let record = Append { topic: Topic::Device, key: b"k", payload: Some(b"v"), headers: &[] };
+        let append = |token| producer.append("t", record, Ack::Notify { sink: Arc::clone(&sink), token });
+        append(1).unwrap();
+        let old = producer.client();
+        // SAFETY: the client lives; the reason is a C string.
+        let code = unsafe {
+            let code = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+            rd_kafka_test_fatal_error(old.client().native_ptr(), code, c"a test".as_ptr())
+        };
+        assert_eq!(code, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        append(2).unwrap();
+        assert!(!Arc::ptr_eq(&old, &producer.client()));
+        drop(old);
+        let (token, outcome) = outcomes.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(token, 1);
+        assert!(outcome.is_err());
+        // The new one holds the second record, and says so when it ends.
+        assert_eq!(producer.queued(), 1);
+        drop(producer);
+        assert_eq!(outcomes.recv_timeout(Duration::from_secs(20)).unwrap().0, 2);
+    }
+}
