@@ -33,6 +33,8 @@ pub struct EmbeddedConfig {
     pub queue_kbytes: usize,
     /// The largest record (key, payload and headers) in KiB; larger ones are answered with `AppendError::TooLarge`.
     pub record_kbytes_max: usize,
+    /// Milliseconds that records gather whose confirmation nobody waits for, so that telemetry costs fewer syncs; 0 = none.
+    pub linger_ms: u64,
     /// What the file may hold in MiB. At the limit appends are refused (`LogError::DiskFull`) until space is free again:
     /// nothing that a group has not read is deleted for space.
     pub disk_mbytes_max: u64,
@@ -51,6 +53,7 @@ impl Default for EmbeddedConfig {
             queue_records: 65_536,
             queue_kbytes: 32_768,
             record_kbytes_max: 1024,
+            linger_ms: 10,
             disk_mbytes_max: 8192,
             tombstone_seconds: 86_400,
             housekeeping_seconds: 60,

@@ -240,6 +240,38 @@ async fn closing_writes_what_was_taken_and_ends_readers() {
     .await;
 }
 
+#[tokio::test]
+async fn what_nobody_waits_for_gathers_until_somebody_does() {
+    limited(async {
+        let rig = Embedded::new();
+        let mut config = rig.settings();
+        config.linger_ms = 20_000;
+        let log = EmbeddedLog::open(&config).unwrap();
+        let mut reader = log.tail(&[Topic::Telemetry, Topic::Device], Start::Beginning).unwrap();
+        let quiet = |n: u32| log.append(record(Topic::Telemetry, "k", &n.to_string()), Ack::None).unwrap();
+        (0..100).for_each(quiet);
+        let nothing = reader.poll(10, Duration::from_millis(300)).await.unwrap();
+        assert!(nothing.records.is_empty());
+        assert_eq!(log.health().queued, 100);
+        // Money takes along what came before it.
+        let began = std::time::Instant::now();
+        durable(&log, record(Topic::Device, "k", "money")).await;
+        assert_eq!(read_count(&mut *reader, 101).await.len(), 101);
+        (100..150).for_each(quiet);
+        log.flush(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(read_count(&mut *reader, 50).await.len(), 50);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        // And at last by itself.
+        drop(log);
+        config.linger_ms = 30;
+        let log = EmbeddedLog::open(&config).unwrap();
+        log.append(record(Topic::Telemetry, "k", "150"), Ack::None).unwrap();
+        let mut reader = log.tail(&[Topic::Telemetry], Start::Beginning).unwrap();
+        assert_eq!(read_count(&mut *reader, 151).await.len(), 151);
+    })
+    .await;
+}
+
 #[test]
 fn configuration_is_checked() {
     let wrong = |change: &str| {

@@ -82,7 +82,8 @@ impl EmbeddedLog {
         let mut conn = store::open_writing(path).map_err(sqlite)?;
         check_format(path, &conn)?;
         store::create(&mut conn).map_err(sqlite)?;
-        let queue = Queue::new(config.queue_records, config.queue_kbytes << 10, config.record_kbytes_max << 10);
+        let linger = Duration::from_millis(config.linger_ms);
+        let queue = Queue::new(config.queue_records, config.queue_kbytes << 10, config.record_kbytes_max << 10, linger);
         let shared = Arc::new(Shared::new(path.clone(), queue));
         let keep = Topic::ALL.map(|topic| config.keep.get(topic.name()).copied().unwrap_or(Keep::default_of(topic)));
         let tombstone_ms = i64::try_from(config.tombstone_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -105,7 +106,7 @@ impl EmbeddedLog {
     pub fn open_reading(path: &Path) -> Result<Self, OpenError> {
         let conn = store::open_reading(path).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         check_format(path, &conn)?;
-        let queue = Queue::new(0, 0, 0);
+        let queue = Queue::new(0, 0, 0, Duration::ZERO);
         queue.close();
         let shared = Shared::new(path.to_owned(), queue);
         Ok(Self { shared: Arc::new(shared), writer: None, _lock: None })
@@ -184,7 +185,7 @@ impl EventLog for EmbeddedLog {
 
     fn flush(&self, within: Duration) -> BoxFuture<'_, Result<(), LogError>> {
         Box::pin(async move {
-            let target = self.shared.queue.taken();
+            let target = self.shared.queue.hurry();
             let mut done = self.shared.done.subscribe();
             let reached = |done: &u64| *done >= target || self.shared.ended.load(Ordering::Acquire);
             match tokio::time::timeout(within, done.wait_for(reached)).await {

@@ -4,6 +4,7 @@ use std::{
     mem,
     ops::Range,
     sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -126,6 +127,8 @@ impl Writer {
             self.failed(&LogError::DiskFull);
         }
         let outcome = outcome.and(if room { Ok(()) } else { Err(LogError::DiskFull) });
+        let bytes = entries.iter().map(super::queue::Entry::len).sum();
+        self.shared.queue.finished(entries.len(), bytes);
         self.confirm(entries, &outcome);
         let requested = if room { outcome } else { Ok(()) };
         for request in requests {
@@ -134,8 +137,6 @@ impl Writer {
         if !room {
             self.tidy();
         }
-        let bytes = entries.iter().map(super::queue::Entry::len).sum();
-        self.shared.queue.finished(entries.len(), bytes);
         self.finished += entries.len() as u64;
         self.shared.done.send_replace(self.finished);
     }
@@ -273,6 +274,9 @@ impl Drop for Ended {
     fn drop(&mut self) {
         let shared = &self.0;
         shared.queue.close();
+        if thread::panicking() {
+            shared.set_degraded(Some("the writer of the log has failed".to_owned()));
+        }
         // Only a panic leaves something behind.
         let (mut arena, mut requests) = (Arena::default(), Vec::new());
         while shared.queue.take(&mut arena, &mut requests, Instant::now()) {
