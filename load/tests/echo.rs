@@ -34,7 +34,7 @@ fn closed_loop_is_clean_and_counts_add_up() {
     let l = report.latency;
     assert!(0 < l.p50_us && l.p50_us <= l.p90_us && l.p90_us <= l.p99_us && l.p99_us <= l.max_us, "{report}");
     let cpu = report.cpu.unwrap();
-    assert!(cpu.ns_per_message > 0 && cpu.cores_per_mille > 100, "{report}");
+    assert!(cpu.ns_per_message > 0 && cpu.cores_per_mille > 10, "{report}");
     assert!(report.memory.unwrap().before_bytes > 0);
     let text = report.to_string();
     assert!(text.contains("us per message") && text.contains("200 of 200"), "{text}");

@@ -17,22 +17,23 @@ const VIN: &str = "LB370ADN2SJ188288";
 #[tokio::test]
 async fn two_sessions_over_a_price_boundary_add_up_to_the_last_digit() {
     let platform = YkcPlatform::start().await;
-    let mut config = config(1_200);
+    // 7 kW: about three hours, which cross a price boundary wherever in the evening a busy machine lets them begin.
+    let mut config = config(6_000);
     config.plan = SessionPlan {
         sessions: 2,
         starts: vec![StartBy::Card("00000000d14b0a54".into()), StartBy::Vin(VIN.into())],
         first_gap_ms: [0, 0],
-        energy_e4: [400_000, 400_000],
+        energy_e4: [200_000, 200_000],
         ..SessionPlan::default()
     };
     config.chargers = vec![ChargerConfig {
         tariff: Some("A".into()),
-        rated_power_w: 60_000,
+        rated_power_w: 7_000,
         ..ChargerConfig::ykc("32010600000001", platform.address.to_string())
     }];
     let fleet = Fleet::start(&config).unwrap();
     let mut events = fleet.events();
-    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(20)).await, "{:?}", fleet.progress());
+    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(50)).await, "{:?}", fleet.progress());
     let outcome = fleet.stop(Instant::now() + Duration::from_secs(5)).await;
     assert_eq!((outcome.unsettled, outcome.ledger.open()), (0, 0));
     assert_eq!((outcome.progress.sessions_done, outcome.progress.records_acknowledged), (2, 2));
@@ -64,7 +65,7 @@ async fn two_sessions_over_a_price_boundary_add_up_to_the_last_digit() {
         assert!(by_hand.electricity_fen > 0 && by_hand.service_fen > 0);
     }
     let crossed = outcome.ledger.sessions[0].rates_e4;
-    assert!(crossed[0] > 0 && crossed[2] > 0, "flat until 19:00, sharp from then: {crossed:?}");
+    assert!(crossed.iter().filter(|e4| **e4 > 0).count() >= 2, "{crossed:?}");
     assert_eq!(records[0].physical_card.to_string(), "00000000d14b0a54");
     assert_eq!((records[0].trade_flag, records[1].trade_flag), (TradeFlag::Card, TradeFlag::Vin));
     assert_eq!(records[1].vin.as_str(), Some(VIN), "in normal order in the record");
@@ -126,7 +127,7 @@ async fn a_refused_driver_tries_again_and_then_leaves() {
     };
     config.chargers = vec![ChargerConfig::ykc("32010600000001", platform.address.to_string())];
     let fleet = Fleet::start(&config).unwrap();
-    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(20)).await);
+    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(50)).await);
     until("the third request", || (platform.of_kind(kind::START_REQUEST).len() == 3).then_some(())).await;
     let outcome = fleet.stop(Instant::now() + Duration::from_secs(5)).await;
     assert_eq!((outcome.progress.sessions_skipped, outcome.progress.sessions_started), (1, 0));
@@ -147,7 +148,7 @@ async fn the_balance_ends_a_charge() {
     };
     config.chargers = vec![ChargerConfig::ykc("32010600000001", platform.address.to_string())];
     let fleet = Fleet::start(&config).unwrap();
-    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(20)).await);
+    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(50)).await);
     let outcome = fleet.stop(Instant::now() + Duration::from_secs(5)).await;
     let line = &outcome.ledger.sessions[0];
     assert_eq!(line.stop_reason, "43", "money limit");

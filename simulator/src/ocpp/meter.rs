@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::OcppCharger;
 use super::calls::{About, TxKey};
-use super::drivers::{Connector, Phase, Running};
+use super::drivers::{Connector, Phase};
 use super::stamp;
+use super::transaction::Running;
 use crate::charger::Now;
 use crate::clock::QUARTER_MS;
 use crate::rating::Sample;

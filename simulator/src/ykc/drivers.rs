@@ -116,7 +116,11 @@ impl YkcCharger {
     pub(super) fn leave(&mut self, now: Now, index: usize, out: &mut Outbox) {
         match self.guns.get(index).map(|gun| &gun.phase) {
             Some(Phase::Charging(_) | Phase::Preparing { .. }) => self.finish(now, index, STOPPED_BY_HAND, out),
-            Some(Phase::Asking { .. } | Phase::WaitingPlug { .. }) => self.rest(now, index, 0, out),
+            Some(Phase::Asking { .. }) => {
+                self.world.counters.sessions_skipped.fetch_add(1, Relaxed);
+                self.rest(now, index, 0, out);
+            }
+            Some(Phase::WaitingPlug { .. }) => self.rest(now, index, 0, out),
             Some(Phase::Idle { .. } | Phase::Finished { .. }) | None => {}
         }
     }

@@ -69,14 +69,14 @@ pub fn config(factor: u32) -> FleetConfig {
     }
 }
 
-/// Polls until `found` gives something, at most 20 s.
+/// Polls until `found` gives something, at most 50 s.
 pub async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + Duration::from_secs(50);
     loop {
         if let Some(value) = found() {
             return value;
         }
-        assert!(Instant::now() < give_up, "waited 20 s for {what}");
+        assert!(Instant::now() < give_up, "waited 50 s for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
