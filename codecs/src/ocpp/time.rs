@@ -1,7 +1,5 @@
 //! Times as stations write them, to milliseconds since 1970, UTC.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Deviation, Note, Notes, Text};
@@ -102,7 +100,7 @@ impl Serialize for Timestamp<'_> {
     /// UTC with `Z` and milliseconds. An unreadable one goes out as it came; the writers refuse it first.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.utc_ms() {
-            Some(ms) => serializer.collect_str(&Rfc3339(ms)),
+            Some(ms) => serializer.serialize_str(Rfc3339::new(ms).as_str()),
             None => serializer.serialize_str(&self.text),
         }
     }
@@ -117,21 +115,38 @@ impl<'de: 'a, 'a> Deserialize<'de> for Timestamp<'a> {
 
 /// Appends `utc_ms` as `2026-11-21T10:08:09.000Z`. Years are held within 0000 to 9999.
 pub fn write_rfc3339(out: &mut String, utc_ms: i64) {
-    let _ = fmt::Write::write_fmt(out, format_args!("{}", Rfc3339(utc_ms))); // a String takes everything
+    out.push_str(Rfc3339::new(utc_ms).as_str());
 }
 
-struct Rfc3339(i64);
+/// A time as text, without the cost of the formatting machinery: one goes out with every heartbeat.
+struct Rfc3339([u8; 24]);
 
-impl fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Rfc3339 {
+    fn new(utc_ms: i64) -> Self {
         const FIRST: i64 = -62_167_219_200_000; // 0000-01-01T00:00:00Z
         const LAST: i64 = 253_402_300_799_999; // 9999-12-31T23:59:59.999Z
-        let ms = self.0.clamp(FIRST, LAST);
+        let ms = utc_ms.clamp(FIRST, LAST);
         let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
         let of_day = ms.rem_euclid(DAY_MS);
-        let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-        let (second, milli) = (of_day / 1_000 % 60, of_day % 1_000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |range: std::ops::Range<usize>, mut value: i64| {
+            for digit in text.get_mut(range).into_iter().flatten().rev() {
+                *digit += u8::try_from(value % 10).unwrap_or_default();
+                value /= 10;
+            }
+        };
+        put(0..4, year);
+        put(5..7, month);
+        put(8..10, day);
+        put(11..13, of_day / 3_600_000);
+        put(14..16, of_day / 60_000 % 60);
+        put(17..19, of_day / 1_000 % 60);
+        put(20..23, of_day % 1_000);
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default() // digits and separators only
     }
 }
 
@@ -325,6 +340,19 @@ mod tests {
         assert_eq!(local.utc_ms_assuming(480), Some(1_795_255_689_000));
         let stated = Timestamp::from_text("2026-11-21T10:08:09Z".into());
         assert_eq!(stated.utc_ms_assuming(480), Some(1_795_255_689_000));
+    }
+
+    #[test]
+    fn writes_all_fields_and_holds_the_year() {
+        let written = |ms| {
+            let mut out = String::from("at ");
+            write_rfc3339(&mut out, ms);
+            out
+        };
+        assert_eq!(written(1_795_255_689_045), "at 2026-11-21T10:08:09.045Z");
+        assert_eq!(written(-1), "at 1969-12-31T23:59:59.999Z");
+        assert_eq!(written(i64::MAX), "at 9999-12-31T23:59:59.999Z");
+        assert_eq!(written(i64::MIN), "at 0000-01-01T00:00:00.000Z");
     }
 
     #[test]
