@@ -99,6 +99,7 @@ fn every_broken_rule_has_its_error_and_its_close_code() {
         ("80 00", Role::Client, Kind::ContinuationWithoutStart, 1002),
         ("01 01 78 81 01 78", Role::Client, Kind::MessageInsideMessage, 1002),
         ("02 01 78 01 01 78", Role::Client, Kind::MessageInsideMessage, 1002),
+        ("01 01 78 82 01 78", Role::Client, Kind::MessageInsideMessage, 1002),
         ("88 01 03", Role::Client, Kind::BadClose, 1002),
         ("88 02 03 e7", Role::Client, Kind::BadClose, 1002), // 999
         ("88 02 03 ec", Role::Client, Kind::BadClose, 1002), // 1004

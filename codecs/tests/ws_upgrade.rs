@@ -211,6 +211,10 @@ fn our_client_and_our_server_agree() {
     assert_eq!(parse_client_response(&answer, KEY, &["ocpp2.1"]), Err(HandshakeError::Subprotocol));
     assert_eq!(parse_client_response(b"SSH-2.0-x\r\n", KEY, &offers), Err(HandshakeError::NotHttp));
 
+    // An extension that nobody asked for.
+    let extended = String::from_utf8(answer[..head_len - 2].to_vec()).unwrap() + "Sec-WebSocket-Extensions: x\r\n\r\n";
+    assert_eq!(parse_client_response(extended.as_bytes(), KEY, &offers), Err(HandshakeError::NotValid));
+
     let mut bare = Vec::new();
     write_switching_protocols(&mut bare, KEY, None);
     assert_eq!(parse_client_response(&bare, KEY, &offers).unwrap().unwrap().subprotocol, None);

@@ -38,3 +38,23 @@ pub(super) fn too_deep(text: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_and_up_to_the_limit() {
+        let kind = |text: &str| check_value(text).map_err(|error| error.kind);
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(kind(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(kind(&nested(DEPTH_MAX + 1)), Err(PayloadErrorKind::TooDeep));
+        assert_eq!(kind(&format!("[{}1]", "[],".repeat(100))), Ok(()));
+        let brackets = "[{".repeat(50);
+        assert_eq!(kind(&format!(r#""{brackets}""#)), Ok(()));
+        assert_eq!(kind(&format!(r#""\"{brackets}""#)), Ok(()));
+        assert_eq!(kind(&format!(r#"["\\",{}]"#, nested(70))), Err(PayloadErrorKind::TooDeep));
+        assert_eq!(kind("{} {}"), Err(PayloadErrorKind::Trailing));
+        assert_eq!(kind("{"), Err(PayloadErrorKind::Syntax));
+    }
+}

@@ -131,3 +131,30 @@ fn string(out: &mut Vec<u8>, text: &str) -> Result<(), serde_json::Error> {
 fn json<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), serde_json::Error> {
     serde_json::to_writer(out, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ocpp::Notes;
+
+    #[derive(serde::Deserialize)]
+    struct Stubborn;
+
+    impl Serialize for Stubborn {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
+        }
+    }
+
+    impl Payload<'_> for Stubborn {
+        fn note(&self, _: &mut Notes) {}
+    }
+
+    #[test]
+    fn a_message_that_fails_half_way_is_taken_back() {
+        let mut out = b"before".to_vec();
+        assert_eq!(write_call(&mut out, "1", "Action", &Stubborn), Err(WriteError::Json));
+        assert_eq!(write_result(&mut out, &MessageId::new("1"), &Stubborn), Err(WriteError::Json));
+        assert_eq!(out, b"before");
+    }
+}
