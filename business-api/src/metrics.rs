@@ -17,6 +17,7 @@ pub const RECORDS_DUPLICATE: &str = "evgate_api_records_duplicate_total";
 pub const ORDERS_CREATED: &str = "evgate_api_orders_created_total";
 pub const ORDERS_SETTLED: &str = "evgate_api_orders_settled_total";
 pub const ALARMS: &str = "evgate_api_order_alarms_total";
+pub const CONSUMER_LAG: &str = "evgate_api_consumer_lag_ms";
 pub const OUTBOX_PUBLISHED: &str = "evgate_api_outbox_published_total";
 pub const OUTBOX_DEPTH: &str = "evgate_api_outbox_depth";
 pub const REQUESTS: &str = "evgate_api_http_requests_total";
@@ -24,11 +25,36 @@ pub const REQUEST_SECONDS: &str = "evgate_api_http_request_seconds";
 pub const PANICS: &str = "evgate_api_http_panics_total";
 
 /// Why an event was put aside.
-pub const DEAD_LETTER_REASONS: [&str; 5] = ["undecodable", "no_tenant", "unknown_charger", "impossible", "panic"];
+pub const DEAD_LETTER_REASONS: [&str; 4] = ["undecodable", "no_tenant", "unknown_charger", "impossible"];
 /// How an order ended its settlement.
 pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 /// Where an order came from.
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
+
+/// Every name, for the page that describes them.
+pub const ALL: [&str; 16] = [
+    EVENTS_APPLIED,
+    EVENTS_SKIPPED,
+    DEAD_LETTERS,
+    BATCH_SECONDS,
+    CONSUMER_RETRIES,
+    CONSUMER_LAG,
+    TRANSITIONS_ILLEGAL,
+    RECORDS_DUPLICATE,
+    ORDERS_CREATED,
+    ORDERS_SETTLED,
+    ALARMS,
+    OUTBOX_PUBLISHED,
+    OUTBOX_DEPTH,
+    REQUESTS,
+    REQUEST_SECONDS,
+    PANICS,
+];
+
+/// Registers every metric and puts it at zero. [`start`](crate::start) does it too.
+pub fn describe() {
+    drop(Metrics::register());
+}
 
 /// Handles for the paths that run per batch or per request.
 #[derive(Clone)]
@@ -39,6 +65,7 @@ pub(crate) struct Metrics {
     pub illegal: Counter,
     pub duplicates: Counter,
     pub batch_seconds: Histogram,
+    pub lag: Gauge,
     pub outbox_depth: Gauge,
     pub http_panics: Counter,
     classes: [Counter; 5],
@@ -57,6 +84,11 @@ impl Metrics {
         );
         describe_histogram!(BATCH_SECONDS, Unit::Seconds, "Time to apply a batch of events in one transaction.");
         describe_counter!(CONSUMER_RETRIES, Unit::Count, "Batches that were tried again after a transient fault.");
+        describe_gauge!(
+            CONSUMER_LAG,
+            Unit::Milliseconds,
+            "Age of the newest event applied while there is a backlog; 0 at the end of the log."
+        );
         describe_counter!(TRANSITIONS_ILLEGAL, Unit::Count, "Events that an order could do nothing with in its state.");
         describe_counter!(RECORDS_DUPLICATE, Unit::Count, "Records that had been received before.");
         describe_counter!(ORDERS_CREATED, Unit::Count, "Orders created, by origin.");
@@ -85,7 +117,8 @@ impl Metrics {
             illegal: zero(TRANSITIONS_ILLEGAL),
             duplicates: zero(RECORDS_DUPLICATE),
             batch_seconds: histogram!(BATCH_SECONDS),
-            outbox_depth: gauge!(OUTBOX_DEPTH),
+            lag: zero_gauge(CONSUMER_LAG),
+            outbox_depth: zero_gauge(OUTBOX_DEPTH),
             http_panics: zero(PANICS),
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
                 let counter = counter!(REQUESTS, "status" => class);
@@ -103,6 +136,12 @@ impl Metrics {
         }
         self.request_seconds.record(took);
     }
+}
+
+fn zero_gauge(name: &'static str) -> Gauge {
+    let gauge = gauge!(name);
+    gauge.set(0.0);
+    gauge
 }
 
 fn zero(name: &'static str) -> Counter {

@@ -67,14 +67,15 @@ pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: 
             () = bell.0.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match drain(&store, log.as_ref(), &holder).await {
+        let mut published = 0;
+        wait = match drain(&store, log.as_ref(), &holder, &mut published).await {
             Ok(()) => {
                 part.well();
                 LOOK_EVERY
             }
             Err(error) => {
                 part.ill(&error.to_string());
-                (wait * 2).min(Duration::from_secs(5))
+                if published > 0 { LOOK_EVERY } else { (wait * 2).min(Duration::from_secs(5)) }
             }
         };
     }
@@ -90,8 +91,8 @@ pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: 
     }
 }
 
-/// Publishes everything that is there now.
-async fn drain(store: &Store, log: &dyn EventLog, holder: &str) -> Result<(), PublishError> {
+/// Publishes everything that is there now; counts what is confirmed.
+async fn drain(store: &Store, log: &dyn EventLog, holder: &str, published: &mut usize) -> Result<(), PublishError> {
     let mut lease_until = None::<Instant>;
     loop {
         let waiting = store.read_platform().await?.outbox(AT_ONCE).await?;
@@ -115,6 +116,7 @@ async fn drain(store: &Store, log: &dyn EventLog, holder: &str) -> Result<(), Pu
             let mut tx = store.write_platform().await?;
             tx.delete_outbox(&ids).await?;
             tx.commit().await?;
+            *published += ids.len();
             metrics::counter!(crate::metrics::OUTBOX_PUBLISHED).increment(ids.len() as u64);
         }
         confirmed.map_err(|(_, error)| error)?;

@@ -316,7 +316,7 @@ async fn nothing_random_is_a_server_error(on: On) {
         match random.random_range(0..9) {
             0 => Value::Null,
             1 => json!(random.random::<i64>()),
-            2 => json!(random.random::<f64>() * 1e300),
+            2 => json!(random.random::<f64>()),
             3 => json!([[], {}, "x"]),
             4 => json!({"a": {"b": 1}}),
             5 => json!("x".repeat(random.random_range(0..3_000))),

@@ -84,7 +84,7 @@ async fn without_a_key_nothing(on: On) {
     let app = App::start(on).await;
     for (path, item) in contract::DOCUMENT["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys().filter(|_| path.starts_with("/v1/")) {
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             for key in ["", "nobody's key", "evgate-demo-1001x"] {
                 let body = json!({});
                 let answer =

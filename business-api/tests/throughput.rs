@@ -1,7 +1,14 @@
 //! How fast the consumer applies events: the mix of a charging fleet (telemetry, status, starts, records), read from a log that
 //! is already full. Prints the figure; the floor is far below what is measured, so that it fails on a lost batch, not on a busy
 //! machine.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    clippy::float_arithmetic
+)]
 
 mod support;
 

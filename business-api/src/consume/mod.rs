@@ -17,7 +17,7 @@ use std::{
 
 use events::{
     clock::Clock,
-    log::{EventLog, Position, Record, Subscription},
+    log::{Batch, EventLog, Position, Record, Subscription},
     topic::Topic,
 };
 use futures::FutureExt as _;
@@ -95,12 +95,25 @@ impl Consumer {
             }
             self.part.well();
             backoff.reset();
+            self.tell_lag(&batch);
             let look = if batch.at_end { Look::AtEnd } else { Look::Behind };
             if ticked.elapsed() >= if batch.at_end { TICK } else { TICK_BEHIND } {
                 ticked = Instant::now();
                 self.tick(look, shutdown).await;
             }
         }
+    }
+
+    fn tell_lag(&self, batch: &Batch) {
+        let last_ms = batch.records.last().map(|record| record.appended_at_ms);
+        let lag_ms = match last_ms {
+            Some(last_ms) if !batch.at_end => Clock::REAL.now_ms().saturating_sub(last_ms).max(0),
+            _ if batch.at_end => 0,
+            _ => return,
+        };
+        self.part.figure("lag_ms", lag_ms);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; a lag of 2^52 ms is not reached")]
+        self.settings.metrics.lag.set(lag_ms as f64);
     }
 
     /// Applies a batch, however long that takes; `None` at shutdown.
