@@ -65,6 +65,11 @@ async fn a_second_writer_is_refused_and_a_reader_is_not() {
         fill(&*log, 20, 3).await;
         assert_eq!(read_count(&mut *here, 3).await.iter().map(number).collect::<Vec<_>>(), [20, 21, 22]);
         drop(log);
+        drop((here, tail, beside));
+        // Also when nobody writes: a tool looks at the log of a stopped site.
+        let after = EmbeddedLog::open_reading(&rig.settings().path).unwrap();
+        let mut all = after.tail(&[Topic::Device], Start::Beginning).unwrap();
+        assert_eq!(read_to_end(&mut *all).await.len(), 23);
         assert!(open(&rig.config()).is_ok());
     })
     .await;
