@@ -262,3 +262,46 @@ fn the_scanner_sees_what_it_must_see() {
     assert_eq!(code_lines("a // std::fs\n#[cfg(test)]\nstd::fs").count(), 1);
     assert_eq!(code_lines("a // std::fs").next(), Some((1, "a ")));
 }
+
+/// Pages that people are sent to, from pages and from the sources.
+#[test]
+fn every_page_that_is_named_exists() {
+    let root = root();
+    let mut pages = vec![root.join("README.md"), root.join("README.zh-CN.md"), root.join("ARCHITECTURE.md")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    let mut missing = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !file.contains("://") && !page.parent().unwrap().join(file).exists() {
+                missing.push(format!("{} -> {link}", page.display()));
+            }
+        }
+    }
+    let mut sources = Vec::new();
+    for (name, _) in ARROWS {
+        rust_files(&root.join(name).join("src"), &mut sources);
+    }
+    for source in &sources {
+        let text = fs::read_to_string(source).unwrap();
+        for rest in text.split("docs/").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || "/-_.".contains(*c)).collect();
+            let name = name.trim_end_matches('.');
+            if name.ends_with(".md") && !root.join("docs").join(name).exists() {
+                missing.push(format!("{} -> docs/{name}", source.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
