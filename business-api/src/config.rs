@@ -29,7 +29,7 @@ pub struct Config {
     pub command_ttl_ms: i64,
     /// What a charger is told that the payer may spend when the order names no limit, fen.
     pub default_balance_fen: i64,
-    /// Most meter samples kept per order; later ones replace the last. 2..=20000.
+    /// Most meter samples kept per order; later ones are not kept. 2..=20000.
     pub samples_per_order: usize,
     /// Most connections of a PostgreSQL pool, 2..=200.
     pub postgres_connections: u32,

@@ -18,6 +18,9 @@ use crate::{
     work::Rules,
 };
 
+/// Real time, ms.
+const SAMPLES_BEHIND_MS: i64 = 300;
+
 /// Renders `/metrics`, where a recorder is installed by the binary.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -74,8 +77,12 @@ pub async fn start(
     let status = Status::default();
     let metrics = Arc::new(Metrics::register());
     let bell = Bell::default();
-    let settings =
-        Settings { group: config.group.clone(), rules: Rules::of(&config).into(), metrics: Arc::clone(&metrics) };
+    let settings = Settings {
+        group: config.group.clone(),
+        rules: Rules::of(&config).into(),
+        samples_behind_ms: SAMPLES_BEHIND_MS.saturating_mul(i64::from(clock.factor.max(1))),
+        metrics: Arc::clone(&metrics),
+    };
     let consumer = Consumer {
         store: store.clone(),
         log: Arc::clone(&log),

@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub group: String,
     pub rules: Arc<Rules>,
     pub metrics: Arc<Metrics>,
+    /// Live data that left its gateway before the record may still be this much behind it, ms of the platform's clock: the two
+    /// travel on topics of their own, perhaps through different brokers.
+    pub samples_behind_ms: i64,
 }
 
 /// An event that could be read, and the record it came in.

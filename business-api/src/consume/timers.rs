@@ -44,7 +44,7 @@ pub(super) async fn fire(store: &Store, settings: &Settings, now_ms: i64, look: 
             if look == Look::AtEnd {
                 work.fire_timers(order_no);
             }
-            work.bill_waiting(order_no);
+            work.bill_waiting(order_no, settings.samples_behind_ms);
         }
         work.flush(&mut tx).await?;
         tx.commit().await?;

@@ -69,3 +69,55 @@ fn bare(status: StatusCode) -> Problem {
         _ => Problem::new(status, "internal", "the request could not be carried out"),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use axum::{Router, body::to_bytes, http::Request, middleware, routing::get};
+    use tower::ServiceExt as _;
+
+    use super::{State, edge};
+    use crate::{Config, Store};
+
+    async fn answer(path: &'static str) -> (u16, serde_json::Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("edge.db").display())).await.unwrap();
+        let state = State {
+            store,
+            clock: events::clock::Clock::REAL,
+            config: Arc::new(Config { request_timeout_ms: 100, ..Config::default() }),
+            bell: crate::outbox::Bell::default(),
+            status: crate::status::Status::default(),
+            metrics: Arc::new(crate::metrics::Metrics::register()),
+            render: None,
+        };
+        let router: Router = Router::new()
+            .route(
+                "/panics",
+                get(|| async { if path.is_empty() { "never" } else { panic!("a secret of the handler") } }),
+            )
+            .route("/sleeps", get(|| async { tokio::time::sleep(Duration::from_secs(60)).await }))
+            .layer(middleware::from_fn_with_state(state.clone(), edge))
+            .with_state(state);
+        let response = router.oneshot(Request::get(path).body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        assert!(response.headers().contains_key("x-correlation-id"));
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&to_bytes(response.into_body(), 10_000).await.unwrap()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let (status, body) = answer("/panics").await;
+        assert_eq!((status, body["code"].as_str()), (500, Some("internal")));
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_takes_too_long_is_a_503() {
+        let (status, body) = answer("/sleeps").await;
+        assert_eq!((status, body["code"].as_str()), (503, Some("timeout")));
+    }
+}

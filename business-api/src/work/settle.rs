@@ -23,11 +23,14 @@ impl Work {
     }
 
     /// The live data is there, or was waited for long enough: the bill is made now.
-    pub fn bill_waiting(&mut self, order_no: &str) {
+    pub fn bill_waiting(&mut self, order_no: &str, behind_ms: i64) {
+        let now_ms = self.now_ms;
         let Some(row) = self.orders.get_mut(order_no) else { return };
-        if row.facts.waits_for_samples_since_ms.take().is_none() {
+        let waited = |since_ms: &i64| now_ms.saturating_sub(*since_ms) >= behind_ms;
+        if row.facts.waits_for_samples_since_ms.filter(waited).is_none() {
             return;
         }
+        row.facts.waits_for_samples_since_ms = None;
         let before = &row.facts.order;
         let told = (before.state.name(), before.exception.map(|code| code.name()));
         self.orders_changed.entry(order_no.to_owned()).or_insert(Some(told));
