@@ -28,7 +28,6 @@ pub(crate) enum Phase {
         remote: bool,
         attempts: u32,
         ask_at: Instant,
-        waiting: bool,
     },
     /// Allowed; current flows at `begin_ms`.
     Starting {
@@ -149,7 +148,7 @@ impl OcppCharger {
 
     fn plug_in(&mut self, now: Now, index: usize, tag: String) {
         let ask_at = now.at + self.world.paced(2_000, 0);
-        self.set_phase(now, index, Phase::Asking { tag, remote: false, attempts: 0, ask_at, waiting: false });
+        self.set_phase(now, index, Phase::Asking { tag, remote: false, attempts: 0, ask_at });
     }
 
     /// Asks whether the tag may charge, or gives up after too many refusals and silences.
@@ -160,7 +159,7 @@ impl OcppCharger {
         let soon = now.at + self.world.paced(10_000, self.world.floors.request_ms);
         let Some(connector) = self.connectors.get_mut(index) else { return };
         let (number, operative) = (connector.number, connector.operative);
-        let Phase::Asking { tag, remote, attempts, ask_at, waiting } = &mut connector.phase else { return };
+        let Phase::Asking { tag, remote, attempts, ask_at } = &mut connector.phase else { return };
         if !able || !operative {
             // The driver waits in front of a charger that is offline or out of order.
             *ask_at = soon;
@@ -173,7 +172,7 @@ impl OcppCharger {
             return self.set_phase(now, index, Phase::Idle { next_ms: now.ms.saturating_add(gap) });
         }
         *attempts += 1;
-        (*waiting, *ask_at) = (true, again);
+        *ask_at = again;
         let payload = json!({ "idTag": tag });
         self.call(now, About::Authorize { connector: number }, "Authorize", &payload);
     }
@@ -182,15 +181,14 @@ impl OcppCharger {
         let Some(index) = self.index_of(number) else { return };
         let soon = now.at + self.world.paced(30_000, self.world.floors.request_ms);
         let status = status_of(answer);
-        let Some(Connector { phase: Phase::Asking { tag, waiting, ask_at, .. }, .. }) = self.connectors.get_mut(index)
-        else {
+        let Some(Connector { phase: Phase::Asking { tag, ask_at, .. }, .. }) = self.connectors.get_mut(index) else {
             return;
         };
         if status == "Accepted" {
             let tag = tag.clone();
             return self.allow(now, index, tag);
         }
-        (*waiting, *ask_at) = (false, soon);
+        *ask_at = soon;
         self.world.counters.starts_refused.fetch_add(1, Relaxed);
         let reason = status.to_owned();
         self.world.tell(FleetEvent::StartRefused { charger: self.world.id(), connector: number, reason });
@@ -199,9 +197,9 @@ impl OcppCharger {
     pub(super) fn authorize_failed(&mut self, now: Now, number: u32) {
         let soon = now.at + self.world.paced(5_000, self.world.floors.request_ms);
         if let Some(index) = self.index_of(number)
-            && let Some(Connector { phase: Phase::Asking { waiting, ask_at, .. }, .. }) = self.connectors.get_mut(index)
+            && let Some(Connector { phase: Phase::Asking { ask_at, .. }, .. }) = self.connectors.get_mut(index)
         {
-            (*waiting, *ask_at) = (false, soon);
+            *ask_at = soon;
         }
     }
 

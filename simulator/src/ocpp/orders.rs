@@ -48,7 +48,7 @@ impl OcppCharger {
             return json!({ "status": "Rejected" });
         };
         if self.authorizes_remote {
-            let phase = Phase::Asking { tag, remote: true, attempts: 0, ask_at: now.at, waiting: false };
+            let phase = Phase::Asking { tag, remote: true, attempts: 0, ask_at: now.at };
             self.set_phase(now, index, phase);
         } else {
             self.allow(now, index, tag);
