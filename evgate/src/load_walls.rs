@@ -2,8 +2,8 @@
 //! their CPU per message is what is judged, because microseconds differ by machine.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -90,6 +90,8 @@ struct Walls {
     ocpp_ratio: u64,
     ykc_bytes_per_connection: u64,
     ocpp_bytes_per_connection: u64,
+    /// Events that the gateway gave up because its log was full, warm-up included: a wall that shed did not hold.
+    events_shed: u64,
     held: bool,
 }
 
@@ -164,7 +166,8 @@ fn measure(args: &WallsArgs) -> Result<Walls> {
         let server = Server::start(&words(&["load", "reference", "--listen", "127.0.0.1:0"]))?;
         one(args, &server, server.addr("on")?, Mix::Echo)?
     };
-    let gateway = |mix: Mix, name: &str| -> Result<Report> {
+    let mut events_shed = 0;
+    let mut gateway = |mix: Mix, name: &str| -> Result<Report> {
         let folder = tempfile::Builder::new().prefix("evgate-walls.").tempdir()?;
         let mut command = words(&["load", "gateway", "--chargers", &args.connections.to_string(), "--data"]);
         command.push(folder.path().display().to_string());
@@ -172,7 +175,9 @@ fn measure(args: &WallsArgs) -> Result<Walls> {
             command.extend(words(&["--kafka", brokers]));
         }
         let server = Server::start(&command)?;
-        one(args, &server, server.addr(name)?, mix)
+        let report = one(args, &server, server.addr(name)?, mix)?;
+        events_shed += counter(server.addr("admin")?, "evgate_events_shed_total")?;
+        Ok(report)
     };
     let ykc = gateway(Mix::YkcOneToFour, "ykc")?;
     let ocpp = gateway(Mix::OcppMeterValues, "ocpp")?;
@@ -192,8 +197,24 @@ fn measure(args: &WallsArgs) -> Result<Walls> {
         ocpp_ratio,
         ykc_bytes_per_connection: ykc_bytes,
         ocpp_bytes_per_connection: ocpp_bytes,
+        events_shed,
         held,
     })
+}
+
+/// Sum over all labels of a counter, from `/metrics`.
+fn counter(admin: SocketAddr, name: &str) -> Result<u64> {
+    let mut socket = TcpStream::connect(admin)?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(socket, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text)?;
+    let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' '));
+    let values: Vec<u64> = values.filter_map(|(_, value)| value.parse().ok()).collect();
+    if values.is_empty() {
+        return Err(anyhow!("the gateway has no {name}"));
+    }
+    Ok(values.iter().sum())
 }
 
 fn one(args: &WallsArgs, server: &Server, target: SocketAddr, mix: Mix) -> Result<Report> {
@@ -222,6 +243,9 @@ fn show(walls: &Walls) {
         ("OCPP, bytes per idle connection", walls.ocpp_bytes_per_connection),
     ] {
         println!("  {name:<44}{bytes:>8}  at most {BYTES_MAX}  {}", verdict(bytes <= BYTES_MAX));
+    }
+    if walls.events_shed > 0 {
+        println!("  {} events were shed because the log was full: MISSED", walls.events_shed);
     }
     for report in [&walls.echo, &walls.ykc, &walls.ocpp] {
         if !report.is_clean() {
