@@ -22,6 +22,8 @@ demo: ## Build and run the demo: chargers, gateway, orders and bills in one proc
 .PHONY: test
 test: ## Every check and test, with a real Kafka and a real PostgreSQL of its own
 	@tests/setup/prerequisites build test
+	@echo "== Kafka and PostgreSQL: fetched once, then started and stopped to see that they run"
+	@tests/services/with-services kafka postgres -- true
 	@echo "== 1/4 format"
 	@$(CARGO) fmt --all --check
 	@echo "== 2/4 lints"
