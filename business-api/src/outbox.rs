@@ -38,12 +38,13 @@ impl Bell {
 }
 
 /// Confirmations of one batch, by place in the batch.
-struct Confirmations(mpsc::UnboundedSender<(u64, Result<Position, LogError>)>);
+struct Confirmations(mpsc::Sender<(u64, Result<Position, LogError>)>);
 
 impl AckSink for Confirmations {
     fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
-        // The receiver is gone when the batch was given up; the records are then published again.
-        let _ = self.0.send((token, outcome));
+        // Never full: there is a place for every record of the batch. The receiver is gone when the batch was given up; the
+        // records are then published again.
+        let _ = self.0.try_send((token, outcome));
     }
 }
 
@@ -126,7 +127,7 @@ async fn drain(store: &Store, log: &dyn EventLog, holder: &str, published: &mut 
 /// Appends a batch. On failure says how many from the front are confirmed without a gap: only those may be forgotten, so that
 /// what follows a failed record is published again after it and keyed order holds in the end.
 async fn publish(log: &dyn EventLog, waiting: &[Stored]) -> Result<(), (usize, PublishError)> {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (sender, mut receiver) = mpsc::channel(waiting.len().max(1));
     let sink: Arc<dyn AckSink> = Arc::new(Confirmations(sender));
     let mut taken = 0;
     let mut failure = None::<PublishError>;

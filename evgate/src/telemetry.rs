@@ -58,7 +58,7 @@ impl TelemetryConfig {
 /// Renders the Prometheus text of everything measured so far.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Bounds of every histogram in seconds: 50 us (an answer from memory) to 30 s (an answer after an outage).
+/// Bounds of every histogram in seconds whose catalogue names none: 50 us (an answer from memory) to 30 s (an answer after an outage).
 const SECONDS: [f64; 15] =
     [0.000_05, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// Bounds of every other histogram (bytes, records, frames a batch).
@@ -83,11 +83,15 @@ impl std::error::Error for MetricsError {}
 /// # Errors
 /// When a recorder is installed already.
 pub fn init_metrics() -> Result<Render, MetricsError> {
-    let recorder = PrometheusBuilder::new()
+    let invalid = |error: metrics_exporter_prometheus::BuildError| MetricsError(error.to_string());
+    let mut builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(|builder| builder.set_buckets(&COUNTS))
-        .map_err(|error| MetricsError(error.to_string()))?
-        .build_recorder();
+        .map_err(invalid)?;
+    for metric in gateway::telemetry::catalogue().iter().filter(|metric| !metric.buckets.is_empty()) {
+        builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), metric.buckets).map_err(invalid)?;
+    }
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|error| MetricsError(error.to_string()))?;
     let upkeep = handle.clone();

@@ -116,7 +116,7 @@ pub struct Knobs {
 }
 
 /// The way to the newest connection: bytes, or its end.
-type Line = mpsc::UnboundedSender<Option<Vec<u8>>>;
+type Line = mpsc::Sender<Option<Vec<u8>>>;
 
 /// A YKC platform.
 pub struct YkcPlatform {
@@ -179,12 +179,12 @@ impl YkcPlatform {
     pub fn send(&self, seq: u16, body: &impl Body) {
         let mut bytes = Vec::new();
         ykc::encode(seq.to_le_bytes(), body, &mut bytes);
-        self.down.lock().unwrap().as_ref().expect("a connection").send(Some(bytes)).unwrap();
+        self.down.lock().unwrap().as_ref().expect("a connection").try_send(Some(bytes)).unwrap();
     }
 
     /// Cuts the newest connection.
     pub fn cut(&self) {
-        let _gone_already = self.down.lock().unwrap().as_ref().expect("a connection").send(None);
+        let _gone_already = self.down.lock().unwrap().as_ref().expect("a connection").try_send(None);
     }
 }
 
@@ -200,7 +200,7 @@ struct Desk {
 
 impl Desk {
     async fn serve(self, mut stream: tokio::net::TcpStream, connection: u64) {
-        let (sender, mut orders) = mpsc::unbounded_channel();
+        let (sender, mut orders) = mpsc::channel(64);
         *self.down.lock().unwrap() = Some(sender);
         let mut buffer: Vec<u8> = Vec::new();
         loop {

@@ -52,7 +52,7 @@ pub struct OcppPlatform {
     unreadable: Arc<AtomicU64>,
     pongs: Arc<AtomicU64>,
     upgrades: Arc<Mutex<Vec<Upgrade>>>,
-    down: Arc<Mutex<Option<mpsc::UnboundedSender<Down>>>>,
+    down: Arc<Mutex<Option<mpsc::Sender<Down>>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -69,7 +69,7 @@ struct Desk {
     unreadable: Arc<AtomicU64>,
     pongs: Arc<AtomicU64>,
     upgrades: Arc<Mutex<Vec<Upgrade>>>,
-    down: Arc<Mutex<Option<mpsc::UnboundedSender<Down>>>>,
+    down: Arc<Mutex<Option<mpsc::Sender<Down>>>>,
     /// Start key -> transaction id: a repeated start gets the same one.
     starts: Arc<Mutex<HashMap<String, i64>>>,
 }
@@ -138,7 +138,7 @@ impl OcppPlatform {
     }
 
     fn down(&self, what: Down) {
-        let _gone_already = self.down.lock().unwrap().as_ref().expect("a connection").send(what);
+        let _gone_already = self.down.lock().unwrap().as_ref().expect("a connection").try_send(what);
     }
 
     pub fn order(&self, id: &str, action: &str, payload: &Value) {
@@ -174,7 +174,7 @@ impl Desk {
             Ok(response)
         };
         let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, upgrade).await else { return };
-        let (sender, mut orders) = mpsc::unbounded_channel();
+        let (sender, mut orders) = mpsc::channel(64);
         *self.down.lock().unwrap() = Some(sender);
         loop {
             let out = tokio::select! {
