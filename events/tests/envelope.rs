@@ -4,7 +4,7 @@
 use events::{
     commands::{Command, StartCharging, command::Action},
     envelope::{
-        DecodeError, Head, MeterSample, Rest, StatusChange, decode, encode, encode_meter_sampled,
+        DecodeError, Head, MeterSample, Rest, StatusChange, decode, encode, encode_body, encode_meter_sampled,
         encode_status_changed, next_event_id, to_json,
     },
     json,
@@ -109,6 +109,8 @@ proptest! {
         prop_assert_eq!(&ours, &envelope.encode_to_vec());
         let mut plain = vec![7; 3];
         encode(&envelope, &mut plain);
+        prop_assert_eq!(&ours, &plain);
+        encode_body(&head.head(), &envelope.leftovers, envelope.body.as_ref().unwrap(), &mut plain);
         prop_assert_eq!(ours, plain);
     }
 

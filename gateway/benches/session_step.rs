@@ -4,12 +4,13 @@
 use codecs::ykc::{self, Scan, ScanOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use events::{
+    envelope::encode_body,
     prost::Message as _,
     proto::envelope::Body,
     registry::{Charger, RegistryEntry, registry_entry::Value},
 };
 use gateway::{
-    publish::{Head, encode_envelope},
+    publish::head,
     registry::{Address, LiveSessions, RemoteTags, Replica},
     session::{Context, Effects, Now, Settings, TradeCounter, What, ocpp16::Ocpp16Session, ykc::YkcSession},
 };
@@ -129,9 +130,7 @@ fn ykc_mix(c: &mut Criterion) {
             frames(&mix, |frame| session.on_frame(&cx, frame, &mut fx));
             for event in &fx.events {
                 let What::Body(body @ Body::MeterSampled(_)) = &event.what else { continue };
-                encoded.clear();
-                let head = Head { event_id: [7; 16], seat: &event.seat, node: "n1" };
-                encode_envelope(&head, event, body, &mut encoded);
+                encode_body(&head(event, "n1"), &event.leftovers, body, &mut encoded);
             }
             clear(&mut fx);
         });

@@ -4,7 +4,7 @@ use super::{
     Head, Rest,
     wire::{Fields, Sink, zigzag},
 };
-use crate::proto::{ConnectorStatus, MeterSampled, StatusChanged};
+use crate::proto::{ConnectorStatus, Leftover, MeterSampled, StatusChanged, envelope::Body};
 
 /// `MeterSampled`, borrowed. Units as in the schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,16 @@ pub fn encode_meter_sampled(head: &Head<'_>, leftovers: &[Rest<'_>], body: &Mete
 /// Replaces the contents of `out` by an envelope with this body.
 pub fn encode_status_changed(head: &Head<'_>, leftovers: &[Rest<'_>], body: &StatusChange<'_>, out: &mut Vec<u8>) {
     encode(head, leftovers, STATUS_CHANGED, body, out);
+}
+
+/// Replaces the contents of `out` by an envelope with any body; only the head is borrowed, for a body that exists anyway.
+pub fn encode_body(head: &Head<'_>, leftovers: &[Leftover], body: &Body, out: &mut Vec<u8>) {
+    out.clear();
+    head.write(out);
+    for leftover in leftovers {
+        out.message(12, &(leftover.name.as_str(), &*leftover.value));
+    }
+    body.encode(out);
 }
 
 fn encode(head: &Head<'_>, leftovers: &[Rest<'_>], field: u32, body: &impl Fields, out: &mut Vec<u8>) {

@@ -1,7 +1,7 @@
 //! Making and reading envelopes: ids, encoding into a buffer that is reused, decoding with typed errors.
 //!
-//! The two bodies of the hot path (meter samples, status) have a writer of their own that borrows everything and allocates
-//! nothing; the bytes are those of `prost`.
+//! The head is always borrowed and nothing is allocated: the two bodies of the hot path (meter samples, status) have a writer of
+//! their own for borrowed values, and [`encode_body`] takes any body that exists already. The bytes are those of `prost`.
 
 mod hot;
 mod id;
@@ -10,7 +10,7 @@ mod wire;
 use prost::{Message, bytes::Bytes};
 
 pub use self::{
-    hot::{MeterSample, StatusChange, encode_meter_sampled, encode_status_changed},
+    hot::{MeterSample, StatusChange, encode_body, encode_meter_sampled, encode_status_changed},
     id::next_event_id,
 };
 use crate::proto::{Envelope, Leftover, Protocol, envelope::Body};

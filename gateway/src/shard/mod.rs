@@ -93,8 +93,8 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    fn new(shared: Arc<Shared>, index: u16, inbox: &Arc<Inbox>, seed: u64) -> Rc<Self> {
-        let publisher = Publisher::new(Arc::clone(&shared.log), Arc::clone(inbox) as _, &shared.config.node, seed);
+    fn new(shared: Arc<Shared>, index: u16, inbox: &Arc<Inbox>) -> Rc<Self> {
+        let publisher = Publisher::new(Arc::clone(&shared.log), Arc::clone(inbox) as _, &shared.config.node);
         let room = shared.config.limits.message_bytes + READ_BYTES;
         Rc::new(Self {
             index,

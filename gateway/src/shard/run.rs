@@ -61,8 +61,7 @@ pub(crate) fn spawn(
 
 async fn run(shared: Arc<Shared>, index: u16, listeners: Listeners) {
     let Some(inbox) = shared.inboxes.get(usize::from(index)).map(Arc::clone) else { return };
-    let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ (u64::from(index) << 32);
-    let shard = Shard::new(Arc::clone(&shared), index, &inbox, seed);
+    let shard = Shard::new(Arc::clone(&shared), index, &inbox);
     let stop_accepting = CancellationToken::new();
     let mut acceptors = Vec::new();
     for (listener, wire, tls) in listeners.0 {
