@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Longest identity in bytes, percent-decoded (OCPP 2.0.1: identifierString[48]).
+/// Longest identity in bytes, percent-decoded (OCPP 2.0.1: `identifierString[48]`).
 pub const IDENTITY_MAX: usize = 48;
 
 /// A checked identity: 1 to 48 bytes of printable text without `:` and `/`, percent-decoded. Compare these, never the
