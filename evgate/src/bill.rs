@@ -20,7 +20,7 @@ pub struct BillArgs {
 
 const HELP: &str = "\
 Input: {\"cases\": [{\"id\": \"B01\", \"tariff\": {..}, \"session\": {..}, \"options\": {..}, \"expect\": {..}}]}, or that list alone.
-`options` and `expect` may be missing; `expect` is not looked at. Times are RFC 3339, energies kWh and prices yuan/kWh as
+`id` (else #1, #2 .. by position), `options` and `expect` may be missing; `expect` is not looked at. Times are RFC 3339, energies kWh and prices yuan/kWh as
 decimal text. Every field is described in docs/billing.md; a field that is not known is an error.
 
 Output: {\"cases\": [{\"id\": \"B01\", \"expect\": {..}}]}, in the order of the input: what the bill is, in the form in which an
@@ -62,9 +62,17 @@ fn rate(text: &str) -> Result<(Vec<Value>, Vec<String>)> {
     let (mut rated, mut problems) = (Vec::new(), Vec::new());
     for (index, case) in all.iter().enumerate() {
         let mut case = case.clone();
-        if let Some(fields) = case.as_object_mut() {
-            fields.entry("id").or_insert_with(|| format!("#{}", index + 1).into());
-        }
+        // Each is rated as a file of its own, where every case is the first: the number has to be given here.
+        let Some(fields) = case.as_object_mut() else {
+            problems.push(format!("case #{}: is not an object", index + 1));
+            continue;
+        };
+        let id = match fields.get("id") {
+            Some(Value::String(id)) if !id.is_empty() => id.clone(),
+            Some(Value::Number(id)) => id.to_string(),
+            _ => format!("#{}", index + 1),
+        };
+        fields.insert("id".to_owned(), id.into());
         match cases::rerate(&json!({ "cases": [case] }).to_string()) {
             Ok(mut one) => rated
                 .extend(one.get_mut("cases").and_then(Value::as_array_mut).map(std::mem::take).into_iter().flatten()),
@@ -72,4 +80,19 @@ fn rate(text: &str) -> Result<(Vec<Value>, Vec<String>)> {
         }
     }
     Ok((rated, problems))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_without_an_id_are_numbered_by_position() {
+        let text = r##"[{"id": "B01"}, {}, {"id": null}, 5, {"id": 7}, {"id": ""}]"##;
+        let (rated, problems) = rate(text).unwrap();
+        assert!(rated.is_empty());
+        let named: Vec<&str> = problems.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+        assert_eq!(named, ["case B01", "case #2", "case #3", "case #4", "case 7", "case #6"]);
+    }
 }
