@@ -216,13 +216,17 @@ pub struct CommandConfig {
     pub answer_ms: u64,
     /// Commands of one charger that wait for their turn; more are answered `QUEUE_FULL`.
     pub queue: usize,
+    /// Commands held because their charger is not connected here, until it logs in or they expire; more are skipped.
+    pub held: usize,
+    /// Messages that may wait for one shard; commands beyond it are answered `QUEUE_FULL`.
+    pub shard_queue: usize,
     /// Command ids remembered, so that a command delivered twice is carried out once.
     pub remembered: usize,
 }
 
 impl Default for CommandConfig {
     fn default() -> Self {
-        Self { answer_ms: 30_000, queue: 16, remembered: 100_000 }
+        Self { answer_ms: 30_000, queue: 16, held: 10_000, shard_queue: 65_536, remembered: 100_000 }
     }
 }
 
@@ -326,6 +330,8 @@ impl Config {
             ("limits.pending_money", self.limits.pending_money),
             ("limits.stalled_events", self.limits.stalled_events),
             ("commands.queue", self.commands.queue),
+            ("commands.held", self.commands.held),
+            ("commands.shard_queue", self.commands.shard_queue),
             ("commands.remembered", self.commands.remembered),
         ] {
             if value == 0 {

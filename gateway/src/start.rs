@@ -21,10 +21,14 @@ use crate::{
     Config, Gateway, Render, RunError,
     accept::{self, Admission},
     admin::{self, Admin},
-    claims, command,
+    claims,
+    command::{self, HeldCommands},
     registry::{LiveSessions, RemoteTags, Replica, follow},
     session::{Settings, TradeCounter},
-    shard::{self, Listeners, Shared, inbox::ToShard},
+    shard::{
+        self, Listeners, Shared,
+        inbox::{Inbox, ToShard},
+    },
     status::{Part, real_ms},
     telemetry::{Metrics, Wire},
     tls::Tls,
@@ -32,6 +36,9 @@ use crate::{
 
 /// What the log may take to confirm what is under way when everybody has left.
 const FLUSH: Duration = Duration::from_secs(10);
+/// From a login to the delivery of commands that were held for the charger: the node that had it before hears of our claim and says
+/// what became of the commands it had sent.
+const HANDOVER: Duration = Duration::from_secs(1);
 /// What closing connections may take after they were cut.
 const CUT: Duration = Duration::from_secs(5);
 
@@ -59,7 +66,12 @@ pub(crate) async fn start(
         tags: RemoteTags::default(),
         trades: TradeCounter::new(u32::try_from(real_ms().rem_euclid(5_000)).unwrap_or(0)),
         admission: Admission::new(&config.limits),
-        inboxes: (0..shards).map(|_| Arc::default()).collect(),
+        held: HeldCommands::new(
+            config.commands.held,
+            config.commands.queue,
+            if config.claims { HANDOVER } else { Duration::ZERO },
+        ),
+        inboxes: (0..shards).map(|_| Arc::new(Inbox::new(config.commands.shard_queue))).collect(),
         turns: (0..shards).map(|_| AtomicI64::new(real_ms())).collect(),
         draining: AtomicBool::new(false),
         metrics,

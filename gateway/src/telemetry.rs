@@ -171,8 +171,9 @@ pub fn catalogue() -> Vec<Metric> {
         counter(
             "evgate_commands_skipped_total",
             "Command records not carried out here, by reason.",
-            vec![("reason", vec!["not_here", "duplicate", "before_start", "unreadable"])],
+            vec![("reason", vec!["not_here", "answered", "duplicate", "before_start", "unreadable"])],
         ),
+        gauge("evgate_commands_held", "Commands that wait for their charger to log in here.", vec![]),
         gauge(
             "evgate_registry_entries",
             "Entries of the registry replica.",
@@ -269,9 +270,11 @@ pub struct Metrics {
     pub(crate) money_ack: Histogram,
     commands: HashMap<i32, Counter>,
     pub(crate) command_not_here: Counter,
+    pub(crate) command_answered: Counter,
     pub(crate) command_duplicate: Counter,
     pub(crate) command_before_start: Counter,
     pub(crate) command_unreadable: Counter,
+    pub(crate) commands_held: Gauge,
     pub(crate) registry: [Gauge; 3],
     pub(crate) panics: Counter,
     pub(crate) draining: Gauge,
@@ -332,9 +335,11 @@ impl Metrics {
                 .map(|outcome| (outcome as i32, cl("evgate_commands_total", "outcome", outcome_label(outcome))))
                 .into(),
             command_not_here: cl("evgate_commands_skipped_total", "reason", "not_here"),
+            command_answered: cl("evgate_commands_skipped_total", "reason", "answered"),
             command_duplicate: cl("evgate_commands_skipped_total", "reason", "duplicate"),
             command_before_start: cl("evgate_commands_skipped_total", "reason", "before_start"),
             command_unreadable: cl("evgate_commands_skipped_total", "reason", "unreadable"),
+            commands_held: metrics::gauge!("evgate_commands_held"),
             registry: ["charger", "token", "tariff"]
                 .map(|kind| metrics::gauge!("evgate_registry_entries", "kind" => kind)),
             panics: c("evgate_session_panics_total"),

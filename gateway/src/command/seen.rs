@@ -15,6 +15,11 @@ impl Seen {
         Self { ids: HashSet::new(), order: VecDeque::new(), max: max.max(1) }
     }
 
+    /// This id was seen and is not forgotten.
+    pub fn knows(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
     /// True if this id was not seen before, or so long ago that it was forgotten.
     pub fn first_time(&mut self, id: &str) -> bool {
         if self.ids.contains(id) {

@@ -260,6 +260,7 @@ impl Connection {
             shard.shared.tell_fenced(seat);
         }
         for seat in fx.claimed.drain(..) {
+            shard.shared.held.logged_in(&seat.charger);
             shard.publish_claim(&seat, self.remote.to_string(), false);
         }
         let seats = u32::try_from(self.speaker.seats()).unwrap_or(u32::MAX);
@@ -367,7 +368,12 @@ impl Connection {
         for message in messages {
             match message {
                 ToConnection::Acked { ticket, durable } => self.speaker.on_ack(&cx, ticket, durable, fx),
-                ToConnection::Command(command) => self.speaker.on_command(&cx, &command, fx),
+                ToConnection::Command(command) => {
+                    if !self.speaker.on_command(&cx, &command, fx) {
+                        // The charger left this connection meanwhile; nothing was sent.
+                        shard.shared.hold_command(command, cx.real_ms);
+                    }
+                }
                 ToConnection::Fenced(seat) => self.speaker.on_fenced(&cx, &seat, fx),
                 ToConnection::Goodbye => self.goodbye = true,
                 ToConnection::Cut => self.speaker.close(fx, CloseReason::Drain),

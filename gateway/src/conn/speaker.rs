@@ -116,16 +116,17 @@ impl Speaker {
         }
     }
 
+    /// False: its charger is not here.
     pub fn on_command(
         &mut self,
         cx: &Context<'_>,
         command: &std::sync::Arc<events::commands::Command>,
         fx: &mut Effects,
-    ) {
+    ) -> bool {
         match self {
             Self::Ykc(session) => session.on_command(cx, command, fx),
             Self::Ocpp(speaker) => speaker.session.on_command(cx, command, fx),
-            Self::Upgrade | Self::Gone => {}
+            Self::Upgrade | Self::Gone => false,
         }
     }
 

@@ -11,9 +11,6 @@ use tokio::sync::Notify;
 
 use crate::registry::{Address, Seat};
 
-/// Messages other than confirmations that may lie here; commands beyond it are refused.
-const MESSAGES_MAX: usize = 65_536;
-
 /// A message to a shard.
 #[derive(Debug)]
 pub(crate) enum ToShard {
@@ -34,17 +31,23 @@ struct Queues {
 }
 
 /// A shard's inbox.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
     queues: Mutex<Queues>,
     wake: Notify,
+    /// Messages other than confirmations that may lie here; commands beyond it are refused.
+    messages_max: usize,
 }
 
 impl Inbox {
+    pub fn new(messages_max: usize) -> Self {
+        Self { queues: Mutex::default(), wake: Notify::new(), messages_max }
+    }
+
     /// Leaves a message. False: there is no room (only commands are refused).
     pub fn push(&self, message: ToShard) -> bool {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(message, ToShard::Command { .. }) && queues.messages.len() >= MESSAGES_MAX {
+        if matches!(message, ToShard::Command { .. }) && queues.messages.len() >= self.messages_max {
             return false;
         }
         let first = queues.messages.is_empty() && queues.acks.is_empty();
@@ -87,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_wake_stands_for_a_batch() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::new(10);
         for token in 0..3 {
             inbox.acked(token, Err(LogError::Timeout));
         }

@@ -19,6 +19,7 @@ use std::{
 
 use events::{
     clock::Clock,
+    commands::Command,
     log::{AppendError, EventLog},
     proto::SessionClaimed,
 };
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 use crate::{
     Config,
     accept::Admission,
+    command::HeldCommands,
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
     session::{Context, Effects, Event, Now, Settings, TradeCounter},
@@ -52,6 +54,7 @@ pub(crate) struct Shared {
     pub replica: Arc<Replica>,
     pub live: LiveSessions,
     pub tags: RemoteTags,
+    pub held: HeldCommands,
     pub trades: TradeCounter,
     pub metrics: Metrics,
     pub admission: Admission,
@@ -66,6 +69,15 @@ impl Shared {
     pub fn tell_fenced(&self, seat: Arc<Seat>) {
         if let Some(inbox) = self.inboxes.get(usize::from(seat.address.shard)) {
             inbox.push(ToShard::Fenced(seat));
+        }
+    }
+
+    /// Keeps a command until its charger logs in; when it is here already, that is now.
+    pub fn hold_command(&self, command: Arc<Command>, appended_at_ms: i64) {
+        if !self.held.hold(Arc::clone(&command), appended_at_ms, self.clock.now_ms()) {
+            self.metrics.command_not_here.increment(1);
+        } else if self.live.find(&command.charger).is_some() {
+            self.held.logged_in(&command.charger);
         }
     }
 }

@@ -88,8 +88,11 @@ async fn run(shared: Arc<Shared>, index: u16, listeners: Listeners) {
         for message in messages.drain(..) {
             match message {
                 ToShard::Command { address, command } => {
-                    if let Some(cell) = shard.slots.borrow().get(address.slot, address.generation) {
-                        cell.tell(ToConnection::Command(command));
+                    let slots = shard.slots.borrow();
+                    match slots.get(address.slot, address.generation) {
+                        Some(cell) => cell.tell(ToConnection::Command(command)),
+                        // Left meanwhile; nothing was sent.
+                        None => shared.hold_command(command, real_ms()),
                     }
                 }
                 ToShard::Fenced(seat) => {

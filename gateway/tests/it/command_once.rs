@@ -1,51 +1,20 @@
 //! Commands: carried out once, by whoever holds the session, in time, and their outcome told.
 
-use std::sync::Arc;
-
 use codecs::ykc as codec;
 use codecs::ykc::{GunState, Outcome, StartFailure, TradeNo, kind};
 use events::{
     commands::{
         Command, ReadLiveData, Reboot, SendOcppCall, SetTariff, StartCharging, StopCharging, SyncTime, command::Action,
     },
-    prost::Message as _,
-    proto::{CommandOutcome, envelope::Body},
-    topic::Topic,
+    proto::CommandOutcome,
 };
 use serde_json::json;
 
-use crate::common::{MemoryLog, Rig, registry, ykc};
-
-fn command(id: &str, charger: &str, action: Action) -> Command {
-    Command {
-        command_id: id.into(),
-        tenant: registry::TENANT,
-        charger: charger.into(),
-        connector: 1,
-        issued_at_ms: 0,
-        expires_at_ms: i64::MAX,
-        traceparent: String::new(),
-        action: Some(action),
-    }
-}
-
-fn issue(log: &MemoryLog, command: &Command) {
-    log.put(Topic::Command, &command.charger, &command.encode_to_vec());
-}
-
-fn start(trade_no: TradeNo) -> Action {
-    Action::StartCharging(StartCharging { session: trade_no.to_string(), balance_fen: 5_000, ..Default::default() })
-}
-
-async fn outcome(rig: &Rig, id: &str, expected: CommandOutcome) -> String {
-    rig.event(Topic::Device, |_, body| match body {
-        Body::CommandAnswered(answer) if answer.command_id == id && answer.outcome() == expected => {
-            Some(answer.code.clone())
-        }
-        _ => None,
-    })
-    .await
-}
+use crate::common::{
+    Rig,
+    command::{command, issue, outcome, start},
+    registry, ykc,
+};
 
 #[tokio::test]
 async fn a_start_delivered_twice_is_sent_once() {
@@ -90,23 +59,6 @@ async fn not_plugged_is_not_the_last_word() {
     (reply.result, reply.failure) = (Outcome::Ok, StartFailure::None);
     pile.send(&reply).await;
     outcome(&rig, "c1", CommandOutcome::Accepted).await;
-    rig.drained().await;
-}
-
-#[tokio::test]
-async fn commands_of_before_the_start_are_not_carried_out_but_their_tags_are_known() {
-    let log = Arc::new(MemoryLog::default());
-    registry::fill(&log);
-    let action = Action::StartCharging(StartCharging { id_tag: "R0123456789ABCDEFGHI".into(), ..Default::default() });
-    issue(&log, &command("old", registry::STATION, action));
-    issue(&log, &command("old2", registry::PILE, start(ykc::trade(registry::PILE, 1))));
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    let rig = Rig::over(log, |_| {}).await;
-    let mut pile = rig.pile(registry::PILE).await;
-    pile.silence(100).await;
-    let mut station = rig.station(registry::STATION).await;
-    let verdict = station.ask("Authorize", json!({"idTag": "R0123456789ABCDEFGHI"})).await;
-    assert_eq!(verdict["idTagInfo"]["status"], "Accepted");
     rig.drained().await;
 }
 

@@ -5,6 +5,9 @@ mod common;
 
 mod admin;
 mod command_once;
+mod command_queue_full;
+mod command_survives_restart;
+mod command_waits_for_login;
 mod concentrator;
 mod drain;
 mod duplicate_login;

@@ -37,16 +37,18 @@ struct AnyStatus<'a> {
 }
 
 impl Ocpp16Session {
-    /// The business side wants something done.
-    pub fn on_command(&mut self, cx: &Context<'_>, command: &Arc<Command>, fx: &mut Effects) {
+    /// The business side wants something done. False: the station is not here (any more).
+    pub fn on_command(&mut self, cx: &Context<'_>, command: &Arc<Command>, fx: &mut Effects) -> bool {
         if *self.voice.seat.charger != *command.charger || self.voice.seat.is_fenced() {
-            return;
+            return false;
         }
         if self.queue.len() >= cx.settings.command_queue {
-            return self.answer(cx, fx, command, CommandOutcome::QueueFull, "");
+            self.answer(cx, fx, command, CommandOutcome::QueueFull, "");
+            return true;
         }
         self.queue.push(Arc::clone(command));
         self.next_command(cx, fx);
+        true
     }
 
     /// Sends the next waiting command that can be sent.

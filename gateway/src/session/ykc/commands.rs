@@ -41,9 +41,6 @@ impl YkcSession {
         // Numbers are used up by refused commands too: gaps mean nothing (§2.3).
         let seq = self.next_sequence();
         let Some(pile) = self.piles.get_mut(index) else { return };
-        if pile.voice.seat.is_fenced() {
-            return;
-        }
         if command.expires_at_ms != 0 && command.expires_at_ms < cx.now.wall_ms {
             return pile.answer(cx, fx, command, CommandOutcome::Expired, "");
         }
@@ -82,6 +79,8 @@ impl YkcSession {
             Err(code) => {
                 out.truncate(before);
                 let outcome = match code {
+                    // Sent by a process that did not live to hear the answer.
+                    "running" => CommandOutcome::Accepted,
                     "in_flight" => CommandOutcome::QueueFull,
                     "unsupported" => CommandOutcome::Unsupported,
                     _ => CommandOutcome::Rejected,
@@ -128,6 +127,9 @@ impl Pile {
                 let trade_no: TradeNo = start.session.parse().map_err(|_| "bad_session")?;
                 if trade_no.is_zero() {
                     return Err("bad_session");
+                }
+                if self.guns.iter().any(|known| known.gun == gun && known.trade_no == trade_no) {
+                    return Err("running");
                 }
                 let frame = ykc::RemoteStart {
                     trade_no,

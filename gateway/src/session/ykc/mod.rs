@@ -208,12 +208,12 @@ impl YkcSession {
         }
     }
 
-    /// The business side wants something done.
-    pub fn on_command(&mut self, cx: &Context<'_>, command: &Arc<Command>, fx: &mut Effects) {
-        let Some(index) = self.piles.iter().position(|pile| *pile.voice.seat.charger == *command.charger) else {
-            return;
-        };
+    /// The business side wants something done. False: the pile is not here (any more).
+    pub fn on_command(&mut self, cx: &Context<'_>, command: &Arc<Command>, fx: &mut Effects) -> bool {
+        let here = |pile: &Pile| *pile.voice.seat.charger == *command.charger && !pile.voice.seat.is_fenced();
+        let Some(index) = self.piles.iter().position(here) else { return false };
         self.carry_out(cx, index, command, fx);
+        true
     }
 
     /// A newer login took this seat's charger over.

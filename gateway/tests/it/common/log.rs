@@ -29,6 +29,7 @@ struct State {
     held: Vec<(Ack, Position)>,
     full: bool,
     panic_on: Option<Vec<u8>>,
+    block_on: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,17 @@ impl MemoryLog {
     /// Appends with this key panic: a defect in the middle of one session's step.
     pub fn panic_on(&self, key: &str) {
         self.state.lock().unwrap().panic_on = Some(key.as_bytes().to_vec());
+    }
+
+    /// Appends with this key do not return until it is taken back: a shard that hangs.
+    pub fn block_on(&self, key: Option<&str>) {
+        self.state.lock().unwrap().block_on = key.map(|key| key.as_bytes().to_vec());
+    }
+
+    /// Puts a record that says it was appended at another time.
+    pub fn put_at(&self, topic: Topic, key: &str, payload: &[u8], appended_at_ms: i64) {
+        self.put(topic, key, payload);
+        self.state.lock().unwrap().records.last_mut().unwrap().appended_at_ms = appended_at_ms;
     }
 
     pub fn held(&self) -> usize {
@@ -95,6 +107,11 @@ impl EventLog for MemoryLog {
         if state.panic_on.as_deref() == Some(record.key) {
             drop(state);
             panic!("a defect, on purpose");
+        }
+        while state.block_on.as_deref() == Some(record.key) {
+            drop(state);
+            std::thread::sleep(Duration::from_millis(2));
+            state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         if state.full {
             return Err(AppendError::Full);

@@ -1,5 +1,6 @@
 //! The rig: gateway, controllable log, clients.
 
+pub mod command;
 pub mod log;
 pub mod ocpp;
 pub mod registry;
