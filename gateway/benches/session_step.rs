@@ -33,6 +33,7 @@ impl World {
         }
         let settings = Settings {
             ack_ms: 20_000,
+            start_ms: 3_000,
             answer_ms: 30_000,
             command_queue: 16,
             piles: 64,

@@ -198,13 +198,16 @@ impl Default for Limits {
 pub struct MoneyConfig {
     /// A money message that the log has not confirmed in this time closes its connection unanswered, ms. Chargers retry.
     pub ack_ms: u64,
+    /// A card or VIN start (YKC 0x31) that the log has not confirmed in this time is refused, ms: an approved session is always known to
+    /// the business side, and the driver does not wait longer at the charger.
+    pub start_ms: u64,
     /// How often a connection tries again when the log is full, ms.
     pub retry_ms: u64,
 }
 
 impl Default for MoneyConfig {
     fn default() -> Self {
-        Self { ack_ms: 20_000, retry_ms: 20 }
+        Self { ack_ms: 20_000, start_ms: 3_000, retry_ms: 20 }
     }
 }
 
@@ -316,6 +319,7 @@ impl Config {
             ("limits.half_frame_ms", self.limits.half_frame_ms),
             ("limits.write_ms", self.limits.write_ms),
             ("money.ack_ms", self.money.ack_ms),
+            ("money.start_ms", self.money.start_ms),
             ("money.retry_ms", self.money.retry_ms),
             ("commands.answer_ms", self.commands.answer_ms),
         ] {

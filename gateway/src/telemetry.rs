@@ -155,6 +155,11 @@ pub fn catalogue() -> Vec<Metric> {
             "Money messages given up unanswered (connection lost or closed, log failed): the charger sends them again.",
             vec![],
         ),
+        counter(
+            "evgate_starts_unrecorded_total",
+            "Card and VIN starts refused because the log did not confirm them in time.",
+            vec![],
+        ),
         Metric {
             name: "evgate_money_ack_seconds",
             kind: MetricKind::Histogram,
@@ -267,6 +272,7 @@ pub struct Metrics {
     pub(crate) log_full: Counter,
     pub(crate) money_answered: Counter,
     pub(crate) money_unanswered: Counter,
+    pub(crate) starts_unrecorded: Counter,
     pub(crate) money_ack: Histogram,
     commands: HashMap<i32, Counter>,
     pub(crate) command_not_here: Counter,
@@ -330,6 +336,7 @@ impl Metrics {
             log_full: c("evgate_log_full_total"),
             money_answered: c("evgate_money_answered_total"),
             money_unanswered: c("evgate_money_unanswered_total"),
+            starts_unrecorded: c("evgate_starts_unrecorded_total"),
             money_ack: metrics::histogram!("evgate_money_ack_seconds"),
             commands: COMMAND_OUTCOMES
                 .map(|outcome| (outcome as i32, cl("evgate_commands_total", "outcome", outcome_label(outcome))))

@@ -206,6 +206,13 @@ impl Connection {
         for index in 0..fx.events.len() {
             // Taken one by one: publishing may ask for the end of this connection.
             let Some(event) = fx.events.get(index) else { break };
+            if event.class == Class::Asked {
+                if self.stalled.is_some() || shard.publish(event, self.address).is_err() {
+                    // Heard in the next turn, as if the log had said it.
+                    self.cell.tell(ToConnection::Acked { ticket: event.ticket, durable: false });
+                }
+                continue;
+            }
             if self.stalled.is_none() {
                 match shard.publish(event, self.address) {
                     Ok(()) => continue,
@@ -252,6 +259,7 @@ impl Connection {
                     metrics.money_ack.record(std::time::Duration::from_millis(waited_ms));
                 }
                 Note::MoneyUnanswered(count) => metrics.money_unanswered.increment(u64::from(count)),
+                Note::StartUnrecorded => metrics.starts_unrecorded.increment(1),
                 Note::Command(outcome) => metrics.command(outcome),
                 Note::Quirk(quirk) => metrics.quirk(quirk),
             }

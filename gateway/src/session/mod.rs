@@ -58,6 +58,8 @@ pub struct Context<'a> {
 pub struct Settings {
     /// Money unconfirmed for this long closes the connection, ms.
     pub ack_ms: u64,
+    /// A start that the log has not confirmed in this time is refused, ms.
+    pub start_ms: u64,
     /// A charger may take this long to answer a command, ms.
     pub answer_ms: u64,
     /// Commands of one charger that wait.
@@ -78,6 +80,7 @@ impl Settings {
     pub(crate) fn of(config: &crate::Config) -> Self {
         Self {
             ack_ms: config.money.ack_ms,
+            start_ms: config.money.start_ms,
             answer_ms: config.commands.answer_ms,
             command_queue: config.commands.queue,
             piles: config.ykc.piles_per_connection,
@@ -112,6 +115,9 @@ impl TradeCounter {
 pub enum Class {
     /// The charger is answered after the log's confirmation; the connection waits for room.
     Money,
+    /// The charger waits a moment for the log's confirmation, and without it the answer is no: never stalled, and neither closes the
+    /// connection nor keeps it from being read.
+    Asked,
     /// Nobody waits for it, but it is not lost: the connection waits for room.
     Kept,
     /// The latest per connector survives.
@@ -150,7 +156,7 @@ pub struct Event {
     pub occurred_at_ms: i64,
     /// UTC ms.
     pub received_at_ms: i64,
-    /// Money: which answer waits for it; 0 = none.
+    /// Which answer waits for its confirmation; 0 = none.
     pub ticket: u32,
     /// What no field of the body holds.
     pub leftovers: Vec<Leftover>,
@@ -247,6 +253,8 @@ pub enum Note {
     MoneyAnswered(u64),
     /// Money was given up unanswered; so many.
     MoneyUnanswered(u32),
+    /// A start was refused because the log did not confirm it in time.
+    StartUnrecorded,
     /// A command was answered.
     Command(CommandOutcome),
     /// The peer deviates from the standard and is served nevertheless.

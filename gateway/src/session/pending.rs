@@ -25,13 +25,23 @@ impl<T> Default for Money<T> {
 impl<T> Money<T> {
     /// Holds an answer until `parts` events (at least 1) with the returned ticket are confirmed.
     pub fn hold(&mut self, answer: T, parts: u32, now_ms: u64) -> u32 {
-        // Never 0 (it means "no ticket"), and unique among what can wait at the same time.
+        let ticket = self.next_ticket();
+        self.waiting.push(Waiting { ticket, parts, since_ms: now_ms, answer });
+        ticket
+    }
+
+    /// A ticket: never 0 (it means "no ticket"), and unique among what can wait at the same time.
+    pub const fn next_ticket(&mut self) -> u32 {
         self.ticket_last = (self.ticket_last + 1) & TICKET_MASK;
         if self.ticket_last == 0 {
             self.ticket_last = 1;
         }
-        self.waiting.push(Waiting { ticket: self.ticket_last, parts, since_ms: now_ms, answer });
         self.ticket_last
+    }
+
+    /// An answer waits for this ticket.
+    pub fn holds(&self, ticket: u32) -> bool {
+        self.waiting.iter().any(|waiting| waiting.ticket == ticket)
     }
 
     /// One event of a ticket is durable: the answer and how long it waited (ms), when it was the last.

@@ -21,4 +21,5 @@ mod money_acked_after_log;
 mod ocpp_session;
 mod panicking_session;
 mod slow_reader;
+mod start_recorded_first;
 mod ykc_session;

@@ -1,13 +1,14 @@
-//! 0x31 card or VIN start, decided here from the replica; 0x32 the answer (V1.6 §6.4, §7.1).
+//! 0x31 card or VIN start, decided here from the replica; 0x32 the answer (V1.6 §6.4, §7.1). A yes is said only when the log has it, so
+//! that the business side knows every approved session; a start that cannot be recorded in time is refused.
 
-use codecs::ykc::{self, Balance, Card, FrameStyle, Grant, Refusal, StartMode, StartRequestView, TradeNo, Vin};
+use codecs::ykc::{self, Balance, Card, Grant, Refusal, StartMode, StartRequestView, TradeNo, Vin};
 use events::{
     proto::{self, SessionAuthorized, envelope::Body as EventBody},
     registry::Token,
 };
 
-use super::Pile;
-use crate::session::{Class, Context, Effects, Note};
+use super::{Pile, YkcSession};
+use crate::session::{Class, Context, Effects, Note, What};
 
 /// A start that was granted.
 #[derive(Debug)]
@@ -20,19 +21,89 @@ pub(super) struct Authorized {
 /// A charger that repeats its question within this time gets the same trade number.
 const REPEAT_MS: u64 = 60_000;
 
-impl Pile {
+/// A granted 0x32 that waits for the log. One per gun: a question that is repeated meanwhile is the same question.
+#[derive(Debug)]
+pub(super) struct WaitingStart {
+    ticket: u32,
+    since_ms: u64,
+    seq: [u8; 2],
+    /// Of the seat that asked.
+    epoch: u64,
+    answer: ykc::StartAnswer,
+}
+
+impl YkcSession {
     pub(super) fn on_start_request(
         &mut self,
         cx: &Context<'_>,
         seq: [u8; 2],
+        index: usize,
         request: &StartRequestView<'_>,
-        style: FrameStyle,
         fx: &mut Effects,
     ) {
-        let verdict = self.judge(cx, request, fx);
+        let style = self.style();
+        let Some(pile) = self.piles.get_mut(index) else { return };
+        let (answer, authorized) = pile.decide(cx, request, fx);
+        let Some(body) = authorized else {
+            return ykc::encode_styled(seq, &answer, style, &mut fx.out);
+        };
+        let epoch = pile.voice.seat.epoch;
+        if let Some(same) = self.starts.iter_mut().find(|start| start.answer.trade_no == answer.trade_no) {
+            same.seq = seq;
+            return;
+        }
+        let ticket = self.money.next_ticket();
+        self.starts.push(WaitingStart { ticket, since_ms: cx.now.mono_ms, seq, epoch, answer });
         let connector = u32::from(request.gun().number());
+        let what = What::Body(EventBody::SessionAuthorized(body));
+        pile.voice.say_full(cx, fx, Class::Asked, connector, cx.now.wall_ms, ticket, Vec::new(), what);
+    }
+
+    /// True if the ticket was that of a start.
+    pub(super) fn on_start_ack(&mut self, ticket: u32, durable: bool, fx: &mut Effects) -> bool {
+        let Some(index) = self.starts.iter().position(|start| start.ticket == ticket) else { return false };
+        self.answer_start(index, durable, fx);
+        true
+    }
+
+    /// Starts that the log has not confirmed in time: what it says later is not heard any more.
+    pub(super) fn refuse_late_starts(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+        let late = |start: &WaitingStart| cx.now.mono_ms.saturating_sub(start.since_ms) >= cx.settings.start_ms;
+        while let Some(index) = self.starts.iter().position(late) {
+            self.answer_start(index, false, fx);
+        }
+    }
+
+    fn answer_start(&mut self, index: usize, recorded: bool, fx: &mut Effects) {
+        let mut start = self.starts.remove(index);
+        if self.starts.is_empty() {
+            self.starts = Vec::new();
+        }
+        if !self.piles.iter().any(|pile| pile.voice.seat.epoch == start.epoch && !pile.voice.seat.is_fenced()) {
+            return;
+        }
+        if !recorded {
+            // The nearest word that the protocol has for "not now, and it is not the card".
+            (start.answer.grant, start.answer.refusal) = (Grant::Refused, Refusal::PileDisabled);
+            start.answer.balance = Balance(0);
+            fx.notes.push(Note::StartUnrecorded);
+        }
+        ykc::encode_styled(start.seq, &start.answer, self.style(), &mut fx.out);
+    }
+}
+
+impl Pile {
+    /// The answer to a start request; with a body to publish first if it is a yes.
+    fn decide(
+        &mut self,
+        cx: &Context<'_>,
+        request: &StartRequestView<'_>,
+        fx: &mut Effects,
+    ) -> (ykc::StartAnswer, Option<SessionAuthorized>) {
+        let verdict = self.judge(cx, request, fx);
         let (pile_id, now) = (self.id, cx.now);
         let logical = |token: &Token| token.logical_card.parse().unwrap_or(Card::ZERO);
+        let fresh = || TradeNo::compose(pile_id, request.gun(), now.wall_ms, cx.trades.next());
         let mut answer = ykc::StartAnswer {
             trade_no: TradeNo::ZERO,
             pile: pile_id,
@@ -42,37 +113,36 @@ impl Pile {
             grant: Grant::Refused,
             refusal: Refusal::None,
         };
-        match verdict {
+        let granted = verdict.and_then(|granted| match self.gun(request.gun()) {
+            Some(gun) => Ok((granted, gun)),
+            None => Err((Refusal::PileDisabled, None)),
+        });
+        match granted {
             Err((refusal, token)) => {
                 answer.refusal = refusal;
                 answer.logical_card = token.as_deref().map_or(Card::ZERO, logical);
                 // Customary, though it names nothing.
-                answer.trade_no = TradeNo::compose(pile_id, request.gun(), now.wall_ms, cx.trades.next());
+                answer.trade_no = fresh();
+                (answer, None)
             }
-            Ok((token, tariff, start_mode)) => {
-                let Some(gun) = self.gun(request.gun()) else { return };
+            Ok(((token, tariff, start_mode), gun)) => {
                 let repeated = gun
                     .authorized
                     .as_ref()
                     .filter(|had| had.token == token.uid && now.mono_ms.saturating_sub(had.at_ms) < REPEAT_MS)
                     .map(|had| had.trade_no);
-                let trade_no =
-                    repeated.unwrap_or_else(|| TradeNo::compose(pile_id, request.gun(), now.wall_ms, cx.trades.next()));
+                let trade_no = repeated.unwrap_or_else(fresh);
                 gun.authorized = Some(Box::new(Authorized { trade_no, token: token.uid.clone(), at_ms: now.mono_ms }));
                 answer.trade_no = trade_no;
                 answer.grant = Grant::Granted;
                 answer.logical_card = logical(&token);
                 answer.balance = Balance(u32::try_from(token.balance_fen.max(0)).unwrap_or(u32::MAX));
-                let body = SessionAuthorized {
-                    session: hex::encode(trade_no.0),
-                    token: token.uid.clone(),
-                    start_mode: start_mode.into(),
-                    tariff,
-                };
-                self.voice.say(cx, fx, Class::Kept, connector, EventBody::SessionAuthorized(body));
+                let session = hex::encode(trade_no.0);
+                let body =
+                    SessionAuthorized { session, token: token.uid.clone(), start_mode: start_mode.into(), tariff };
+                (answer, Some(body))
             }
         }
-        ykc::encode_styled(seq, &answer, style, &mut fx.out);
     }
 
     #[allow(clippy::type_complexity, reason = "a verdict and what each side of it needs, used once")]

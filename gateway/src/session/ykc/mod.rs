@@ -19,7 +19,7 @@ use events::{
     proto::{ClockReported, Disconnected, VendorMessage, envelope::Body as EventBody},
 };
 
-use self::{commands::Pending, live::Gun, record::RecordAnswer};
+use self::{authorize::WaitingStart, commands::Pending, live::Gun, record::RecordAnswer};
 use super::{Class, CloseReason, Context, Effects, Malformed, Note, Voice, pending::Money};
 use crate::{registry::Seat, translate};
 
@@ -30,6 +30,8 @@ const DAY_MS: u64 = 24 * 3_600_000;
 pub struct YkcSession {
     piles: Vec<Pile>,
     money: Money<RecordAnswer>,
+    /// Starts that are answered when the log has them.
+    starts: Vec<WaitingStart>,
     /// Unusable frames since the last good one.
     bad: u32,
     /// Number of the next frame that we begin (§2.3).
@@ -133,7 +135,7 @@ impl YkcSession {
             Message::RealTime(view) => pile.on_real_time(cx, view, fx),
             Message::ModelCheck(check) => pile.on_model_check(cx, frame.seq, check, style, fx),
             Message::ModelRequest(_) => pile.on_model_request(cx, frame.seq, style, fx),
-            Message::StartRequest(request) => pile.on_start_request(cx, frame.seq, request, style, fx),
+            Message::StartRequest(request) => self.on_start_request(cx, frame.seq, index, request, fx),
             Message::Record(record) => self.on_record(cx, frame, index, record, fx),
             Message::RemoteStartReply(reply) => pile.on_start_reply(cx, reply, fx),
             Message::RemoteStopReply(reply) => pile.on_stop_reply(cx, reply, fx),
@@ -191,10 +193,16 @@ impl YkcSession {
         true
     }
 
-    /// The log confirmed a money event, or failed to.
+    /// The log confirmed a money event or a start, or failed to.
     pub fn on_ack(&mut self, cx: &Context<'_>, ticket: u32, durable: bool, fx: &mut Effects) {
+        if self.on_start_ack(ticket, durable, fx) {
+            return;
+        }
         if !durable {
-            fx.close(CloseReason::LogUnavailable);
+            // A start that was refused already waits for nothing.
+            if self.money.holds(ticket) {
+                fx.close(CloseReason::LogUnavailable);
+            }
             return;
         }
         let Some((answer, waited_ms)) = self.money.confirm(ticket, cx.now.mono_ms) else { return };
@@ -240,6 +248,7 @@ impl YkcSession {
             fx.close(CloseReason::LogUnavailable);
             return;
         }
+        self.refuse_late_starts(cx, fx);
         let silence = cx.settings.ykc_silence_ms;
         let silent: Vec<Pile> =
             self.piles.extract_if(.., |pile| now.saturating_sub(pile.heard_ms) >= silence).collect();
@@ -277,6 +286,7 @@ impl YkcSession {
     pub fn has_deadlines(&self) -> bool {
         !self.greeted
             || self.money.len() > 0
+            || !self.starts.is_empty()
             || self.piles.len() > 1
             || self.piles.iter().any(|pile| !pile.pending.is_empty())
     }
@@ -284,7 +294,9 @@ impl YkcSession {
     /// A goodbye now would interrupt something.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.money.len() > 0 || self.piles.iter().any(|pile| !pile.pending.is_empty() || pile.is_charging())
+        self.money.len() > 0
+            || !self.starts.is_empty()
+            || self.piles.iter().any(|pile| !pile.pending.is_empty() || pile.is_charging())
     }
 
     /// Number of logged-in piles.
