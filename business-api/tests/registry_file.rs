@@ -19,6 +19,7 @@ on_both! {
     the_example_is_applied_once
     a_dry_run_says_the_same_and_changes_nothing
     a_change_publishes_only_what_it_touches
+    another_default_reaches_chargers_that_the_file_does_not_know
     passwords_are_salted_and_stable
     a_charger_of_another_tenant_is_refused
     keys_are_revoked_by_deleting_their_line
@@ -139,6 +140,24 @@ async fn a_change_publishes_only_what_it_touches(on: On) {
     let said: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["~ station 7 A", "+ tariff 7 A/2", "~ charger CP-7"]);
     assert!(matches!(&rig.entries().await.last().unwrap().1.value, Some(Value::Charger(it)) if it.tariff == "A/2"));
+}
+
+/// A charger that came over REST gets its station's new default too.
+async fn another_default_reaches_chargers_that_the_file_does_not_know(on: On) {
+    let rig = Rig::new(on).await;
+    rig.apply(SMALL).await;
+    let mut tx = rig.store.write(TenantId(7)).await.unwrap();
+    let mut other = tx.registered_charger(TenantId(7), "CP-7").await.unwrap().unwrap();
+    other.id = "CP-8".to_owned();
+    tx.put_charger(TenantId(7), &other).await.unwrap();
+    tx.commit().await.unwrap();
+    let two = SMALL.replace("default_tariff = \"A/1\"", "default_tariff = \"A/2\"")
+        + &SMALL[SMALL.find("[[tariffs]]").unwrap()..SMALL.find("[[chargers]]").unwrap()].replace("A/1", "A/2");
+    let said: Vec<String> = rig.apply(&two).await.changes.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["~ station 7 A", "+ tariff 7 A/2", "~ charger CP-7", "~ charger CP-8"]);
+    let (key, entry) = rig.entries().await.pop().unwrap();
+    assert_eq!(key, "charger/CP-8");
+    assert!(matches!(&entry.value, Some(Value::Charger(it)) if it.tariff == "A/2"), "{entry:?}");
 }
 
 async fn passwords_are_salted_and_stable(on: On) {

@@ -335,6 +335,18 @@ async fn nothing_random_is_a_server_error(on: On) {
         "energy_kwh",
         "samples",
         "kind",
+        "station",
+        "name",
+        "uid",
+        "protocol",
+        "rated_power_w",
+        "version",
+        "versions",
+        "effective_from",
+        "effective_to",
+        "periods",
+        "default_tariff",
+        "status",
         "x",
     ];
     let operations: Vec<(&String, &String)> = contract::DOCUMENT["paths"]
@@ -343,7 +355,7 @@ async fn nothing_random_is_a_server_error(on: On) {
         .iter()
         .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| (path, method)))
         .collect();
-    for _ in 0..600 {
+    for _ in 0..1_000 {
         let (path, method) = operations[random.random_range(0..operations.len())];
         let mut path: String = path
             .split('/')
@@ -361,11 +373,12 @@ async fn nothing_random_is_a_server_error(on: On) {
             path += &format!("?{name}={}", texts[random.random_range(0..texts.len())].replace(['"', '\''], "%27"));
         }
         let mut body = json!({});
-        for _ in 0..random.random_range(0..5) {
+        for _ in 0..random.random_range(0..7) {
             body[names[random.random_range(0..names.len())]] = value(&mut random);
         }
-        let body = (method == "post").then_some(&body);
-        let answer = app.call(&method.to_uppercase(), &path, KEY, &[("idempotency-key", "\"k\"")], body).await;
+        let body = (method == "post" || method == "patch").then_some(&body);
+        let headers = [("idempotency-key", "\"k\""), ("if-match", "*")];
+        let answer = app.call(&method.to_uppercase(), &path, KEY, &headers, body).await;
         assert!(answer.status < 500, "{method} {path} {body:?}: {}", answer.body);
     }
 }

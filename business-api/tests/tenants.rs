@@ -25,26 +25,42 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             .replace("{uid}", "TAG100100001")
             .replace("{station}", "S03")
             .replace("{group}", "1")
+            .replace("{version}", "B-1")
     };
-    let mut tried = 0;
+    let flat =
+        json!([{"from": "00:00", "to": "24:00", "type": "flat", "electricity_price": "1", "service_price": "0"}]);
+    let bodies = |path: &str| match path {
+        "/v1/chargers/{charger}/commands" => json!({"kind": "sync_time"}),
+        "/v1/tariffs/{station}/{group}/versions" => {
+            json!({"version": "N", "effective_from": "2026-04-01", "periods": flat})
+        }
+        _ => json!({}),
+    };
+    let mut routes: Vec<(&str, &str)> = Vec::new();
     for (path, item) in contract::DOCUMENT["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys().filter(|_| path.contains('{')) {
-            let body = match path.as_str() {
-                "/v1/chargers/{charger}/commands" => json!({"kind": "sync_time"}),
-                _ => json!({}),
-            };
-            let body = (method == "post").then_some(&body);
-            let headers = [("idempotency-key", "k-1")];
+        routes.extend(
+            item.as_object().unwrap().keys().filter(|_| path.contains('{')).map(|it| (it.as_str(), path.as_str())),
+        );
+    }
+    assert!(routes.len() >= 24, "{routes:?}");
+    // Removals last: they would take away what the others ask for.
+    routes.sort_by_key(|(method, _)| *method == "delete");
+    for (key, ours) in [(OTHER_KEY, false), (KEY, true)] {
+        for (method, path) in &routes {
+            let body = bodies(path);
+            let body = ["post", "patch"].contains(method).then_some(&body);
+            let headers = [("idempotency-key", "k-1"), ("if-match", "*")];
             let path = fill(path);
-            let theirs = app.call(&method.to_uppercase(), &path, OTHER_KEY, &headers, body).await;
-            assert_eq!(theirs.status, 404, "{method} {path}: {}", theirs.body);
-            let ours = app.call(&method.to_uppercase(), &path, KEY, &headers, body).await;
-            let no_bill = ours.body["code"] == "no_bill";
-            assert!((200..300).contains(&ours.status) || no_bill, "{method} {path}: {}", ours.body);
-            tried += 1;
+            let answer = app.call(&method.to_uppercase(), &path, key, &headers, body).await;
+            if !ours {
+                assert_eq!(answer.status, 404, "{method} {path}: {}", answer.body);
+                continue;
+            }
+            let code = answer.body["code"].as_str().unwrap_or_default();
+            let held = ["no_bill", "charger_has_open_orders", "station_has_chargers", "tariff_in_use"].contains(&code);
+            assert!((200..300).contains(&answer.status) || held, "{method} {path}: {}", answer.body);
         }
     }
-    assert!(tried >= 12, "{tried}");
     // Ids inside a body.
     for (body, code) in [
         (json!({"charger": OCPP, "connector": 1, "account": "a"}), "unknown_charger"),

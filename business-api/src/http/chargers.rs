@@ -10,7 +10,10 @@ use super::{
     problem::Problem,
     text,
 };
-use crate::store::live::{ChargerFilter, ChargerView, Connector, ConnectorFilter};
+use crate::store::{
+    TenantId, Tx,
+    live::{ChargerFilter, ChargerView, Connector, ConnectorFilter},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,12 +49,17 @@ pub(super) async fn one(
     InPath(id): InPath<String>,
 ) -> Result<Json<Value>, Problem> {
     let mut tx = state.store.read(caller.tenant).await?;
+    detail(&mut tx, caller.tenant, id).await?.map(Json).ok_or_else(|| Problem::not_found("charger"))
+}
+
+/// A charger with its connectors.
+pub(super) async fn detail(tx: &mut Tx, tenant: TenantId, id: String) -> Result<Option<Value>, Problem> {
     let ids = [id];
-    let found = tx.chargers_of(caller.tenant, &ids).await?;
-    let found = found.first().ok_or_else(|| Problem::not_found("charger"))?;
-    let connectors = tx.connectors_of(caller.tenant, &ids).await?;
+    let found = tx.chargers_of(tenant, &ids).await?;
+    let Some(found) = found.first() else { return Ok(None) };
+    let connectors = tx.connectors_of(tenant, &ids).await?;
     let connectors = connectors.iter().map(connector_body).collect();
-    Ok(Json(text::with(charger(found), [("connectors", connectors)])))
+    Ok(Some(text::with(charger(found), [("connectors", connectors)])))
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +127,9 @@ fn charger(charger: &ChargerView) -> Value {
         "connector_count": charger.connectors,
         "rated_power_w": charger.rated_power_w,
         "tariff": Some(&charger.tariff).filter(|tariff| !tariff.is_empty()),
+        "bound_tariff": Some(&charger.bound_tariff).filter(|tariff| !tariff.is_empty()),
+        "profile": charger.profile,
+        "has_secret": charger.has_secret,
         "online": live.online,
         "since": text::at(live.changed_at_ms),
         "seen_at": text::at(live.seen_at_ms),

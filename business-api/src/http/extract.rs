@@ -6,7 +6,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 use sha2::{Digest as _, Sha256};
 
 use super::{State, problem::Problem};
@@ -90,34 +91,67 @@ impl<T: DeserializeOwned> FromRequest<State> for InBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
-        let json =
-            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-                value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-            });
-        if !json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "the body must be application/json",
-            ));
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
-            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this API takes")
-            } else {
-                Problem::bad_request("unreadable_body", "the body could not be read")
-            }
-        })?;
-        let json: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::bad_request("malformed_json", error.to_string()))?;
-        if let Some(pointer) = nul_in(&json, &mut String::new()) {
-            return Err(Problem::field("invalid_value", &pointer, "contains U+0000"));
-        }
+        let json = json_body(request, state, &["application/json"]).await?;
         let hash = hex::encode(Sha256::digest(json.to_string().as_bytes()));
-        let value =
-            serde_json::from_value(json).map_err(|error| Problem::field("invalid_body", "", error.to_string()))?;
-        Ok(Self { value, hash })
+        Ok(Self { value: parse(json)?, hash })
     }
+}
+
+/// A JSON Merge Patch (RFC 7396) of an object.
+#[derive(Debug)]
+pub struct InPatch(pub Map<String, Value>);
+
+impl FromRequest<State> for InPatch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        match json_body(request, state, &["application/merge-patch+json", "application/json"]).await? {
+            Value::Object(patch) => Ok(Self(patch)),
+            _ => Err(Problem::field("invalid_body", "", "a patch of a resource is an object")),
+        }
+    }
+}
+
+/// Reads a value strictly; says which member is wrong.
+pub(super) fn parse<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let mut pointer = String::new();
+        for segment in error.path() {
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } => pointer.push_str(&format!("/{}", escaped(key))),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        Problem::field("invalid_body", &pointer, error.into_inner().to_string())
+    })
+}
+
+/// A member's name in a JSON Pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+async fn json_body(request: Request, state: &State, kinds: &[&str]) -> Result<Value, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kinds.iter().any(|wanted| kind.eq_ignore_ascii_case(wanted)) {
+        let detail = format!("the body must be {}", kinds.join(" or "));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    let bytes = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this API takes")
+        } else {
+            Problem::bad_request("unreadable_body", "the body could not be read")
+        }
+    })?;
+    let json: Value =
+        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request("malformed_json", error.to_string()))?;
+    if let Some(pointer) = nul_in(&json, &mut String::new()) {
+        return Err(Problem::field("invalid_value", &pointer, "contains U+0000"));
+    }
+    Ok(json)
 }
 
 /// Pointer of a string that contains U+0000, which PostgreSQL cannot store.
@@ -125,7 +159,7 @@ fn nul_in(value: &Value, at: &mut String) -> Option<String> {
     let len = at.len();
     let within = |name: &str, value: &Value, at: &mut String| {
         at.push('/');
-        at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        at.push_str(&escaped(name));
         let found = nul_in(value, at);
         at.truncate(len);
         found

@@ -1,9 +1,11 @@
 //! The REST interface: a file per resource, each parses, calls a room or the store, renders.
 
+mod charger_edit;
 mod chargers;
 mod commands;
 mod cursor;
 mod edge;
+mod edit;
 mod extract;
 mod health;
 mod idempotent;
@@ -12,6 +14,7 @@ mod orders;
 mod problem;
 mod stations;
 mod summary;
+mod tariff_edit;
 mod tariffs;
 mod text;
 mod tokens;
@@ -46,20 +49,25 @@ pub(crate) struct State {
 /// Every route, in the form of the OpenAPI document.
 fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     vec![
-        ("/v1/stations", get(stations::list)),
-        ("/v1/stations/{station}", get(stations::one)),
-        ("/v1/chargers", get(chargers::list)),
-        ("/v1/chargers/{charger}", get(chargers::one)),
+        ("/v1/stations", get(stations::list).post(stations::create)),
+        ("/v1/stations/{station}", get(stations::one).patch(stations::change).delete(stations::remove)),
+        ("/v1/chargers", get(chargers::list).post(charger_edit::create)),
+        ("/v1/chargers/{charger}", get(chargers::one).patch(charger_edit::change).delete(charger_edit::remove)),
         ("/v1/chargers/{charger}/connectors", get(chargers::connectors_of)),
         ("/v1/chargers/{charger}/connectors/{connector}", get(chargers::connector)),
         ("/v1/chargers/{charger}/commands", get(commands::list).post(commands::send)),
         ("/v1/connectors", get(chargers::connectors)),
         ("/v1/commands/{command_id}", get(commands::one)),
-        ("/v1/tokens", get(tokens::list)),
-        ("/v1/tokens/{uid}", get(tokens::one)),
-        ("/v1/tariffs", get(tariffs::list)),
+        ("/v1/tokens", get(tokens::list).post(tokens::create)),
+        ("/v1/tokens/{uid}", get(tokens::one).patch(tokens::change).delete(tokens::remove)),
+        ("/v1/tariffs", get(tariffs::list).post(tariff_edit::create)),
         ("/v1/tariffs/preview", post(tariffs::preview)),
-        ("/v1/tariffs/{station}/{group}", get(tariffs::one)),
+        ("/v1/tariffs/{station}/{group}", get(tariffs::one).patch(tariff_edit::change).delete(tariff_edit::remove)),
+        ("/v1/tariffs/{station}/{group}/versions", post(tariff_edit::add_version)),
+        (
+            "/v1/tariffs/{station}/{group}/versions/{version}",
+            get(tariff_edit::version).patch(tariff_edit::change_version),
+        ),
         ("/v1/orders", get(orders::list).post(orders::start)),
         ("/v1/orders/{order_no}", get(orders::one)),
         ("/v1/orders/{order_no}/stop", post(orders::stop)),

@@ -1,6 +1,6 @@
 //! Tariff groups with their versions, and what a hypothetical session would cost.
 
-use axum::{Json, extract::State as AxumState};
+use axum::{Json, extract::State as AxumState, http::StatusCode, response::Response};
 use events::units::EnergyE4;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::{
     extract::{Caller, InBody, InPath, InQuery},
     orders::bill_body,
     problem::Problem,
+    tariff_edit::tagged,
 };
 use crate::{
     bill::{BillError, Sample, Session, rate},
@@ -39,39 +40,41 @@ pub(super) async fn one(
     caller: Caller,
     AxumState(state): AxumState<State>,
     InPath((station, group)): InPath<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let mut tx = state.store.read(caller.tenant).await?;
     let found = tx.tariffs_of(caller.tenant, &[format!("{station}/{group}")]).await?;
-    found.first().map(|group| Json(group_body(group))).ok_or_else(|| Problem::not_found("tariff"))
+    let found = found.first().map(|group| tagged(StatusCode::OK, group_body(group)));
+    found.ok_or_else(|| Problem::not_found("tariff"))
 }
 
-fn group_body(group: &TariffGroup) -> Value {
-    let version = |version: &TariffVersion| {
-        let model = BillingModel::of(&version.table);
-        json!({
-            "version": version.version,
-            "effective_from": version.effective_from.to_string(),
-            "effective_to": version.effective_to.map(|date| date.to_string()),
-            "periods": version.table.periods().iter().map(|period| json!({
-                "from": period.from.to_string(),
-                "to": period.to.to_string(),
-                "type": period.slot.kind.name(),
-                "electricity_price": period.slot.price.electricity.to_string(),
-                "service_price": period.slot.price.service.to_string(),
-            })).collect::<Vec<_>>(),
-            "charger_table": {
-                "exact": model.exact(),
-                "not_representable": model.not_representable,
-                "content_hash": model.content_hash(),
-            },
-        })
-    };
+pub(super) fn version_body(version: &TariffVersion) -> Value {
+    let model = BillingModel::of(&version.table);
+    json!({
+        "version": version.version,
+        "effective_from": version.effective_from.to_string(),
+        "effective_to": version.effective_to.map(|date| date.to_string()),
+        "periods": version.table.periods().iter().map(|period| json!({
+            "from": period.from.to_string(),
+            "to": period.to.to_string(),
+            "type": period.slot.kind.name(),
+            "electricity_price": period.slot.price.electricity.to_string(),
+            "service_price": period.slot.price.service.to_string(),
+        })).collect::<Vec<_>>(),
+        "charger_table": {
+            "exact": model.exact(),
+            "not_representable": model.not_representable,
+            "content_hash": model.content_hash(),
+        },
+    })
+}
+
+pub(super) fn group_body(group: &TariffGroup) -> Value {
     json!({
         "tariff": group.id,
         "station": group.station,
         "group_no": group.group_no,
         "name": group.name,
-        "versions": group.versions.iter().map(version).collect::<Vec<_>>(),
+        "versions": group.versions.iter().map(version_body).collect::<Vec<_>>(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! The file adds and changes. What it does not mention stays, but for two things that must be revocable by deleting a line:
 //! API keys of a tenant that it names. Chargers are switched off by `enabled = false`, tokens by their `status`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::{prost::Message as _, topic::Topic};
 use rand::Rng as _;
@@ -12,21 +12,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ApplyError, Change, ChangeKind, Problem, Report,
-    check::{Plan, TenantPlan},
+    check::{Plan, Secret, TenantPlan},
     file::At,
 };
 use crate::store::{
     Store, TenantId, Tx,
     outbox::Outgoing,
-    registry::{Charger, TariffGroup},
+    registry::{Charger, Station, TariffGroup, Token},
 };
 
+/// What is different, and what has to leave because of it.
 #[derive(Default)]
-struct Diff {
-    changes: Vec<Change>,
-    unchanged: usize,
-    outgoing: Vec<Outgoing>,
-    problems: Vec<Problem>,
+pub(super) struct Diff {
+    pub changes: Vec<Change>,
+    pub unchanged: usize,
+    pub outgoing: Vec<Outgoing>,
+    pub problems: Vec<Problem>,
+    /// An id turned out to be another tenant's.
+    pub taken: bool,
 }
 
 impl Diff {
@@ -42,6 +45,24 @@ impl Diff {
             headers: Vec::new(),
         });
     }
+
+    /// A record without a value: gateways forget the entry.
+    pub fn bury(&mut self, key: String) {
+        let headers = Vec::new();
+        self.outgoing.push(Outgoing { topic: Topic::Registry, key: key.into_bytes(), payload: None, headers });
+    }
+}
+
+pub(super) fn charger_key(id: &str) -> String {
+    format!("charger/{id}")
+}
+
+pub(super) fn token_key(tenant: TenantId, uid: &str) -> String {
+    format!("token/{tenant}/{uid}")
+}
+
+pub(super) fn tariff_key(tenant: TenantId, id: &str) -> String {
+    format!("tariff/{tenant}/{id}")
 }
 
 pub(super) async fn apply(store: &Store, plan: Plan, dry_run: bool, now_ms: i64) -> Result<Report, ApplyError> {
@@ -65,16 +86,11 @@ pub(super) async fn apply(store: &Store, plan: Plan, dry_run: bool, now_ms: i64)
 
 async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &mut Diff) -> Result<(), ApplyError> {
     apply_tenant_row(tx, tenant, &wanted, diff).await?;
+    tx.lock_registry(tenant).await?;
     let stations: BTreeMap<_, _> =
         tx.stations(tenant, "", i64::MAX).await?.into_iter().map(|station| (station.id.clone(), station)).collect();
     for station in &wanted.stations {
-        let before = stations.get(&station.value.id);
-        if before == Some(&station.value) {
-            diff.unchanged += 1;
-        } else {
-            diff.note(before.is_some(), format!("station {tenant} {}", station.value.id));
-            tx.put_station(tenant, &station.value).await?;
-        }
+        apply_station(tx, tenant, stations.get(&station.value.id), station, diff).await?;
     }
     let groups: BTreeMap<_, _> = tx.tariffs(tenant).await?.into_iter().map(|group| (group.id.clone(), group)).collect();
     for group in &wanted.tariffs {
@@ -89,6 +105,7 @@ async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &
         .collect();
     let chargers: BTreeMap<_, _> =
         tx.registered_chargers(tenant).await?.into_iter().map(|charger| (charger.id.clone(), charger)).collect();
+    let mut mentioned = BTreeSet::new();
     for charger in wanted.chargers {
         let before = chargers.get(&charger.value.0.id);
         let default = |of: &BTreeMap<String, String>, station: &str| of.get(station).cloned().unwrap_or_default();
@@ -96,20 +113,75 @@ async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &
             before.map(|before| default(&default_before, &before.station)).unwrap_or_default(),
             default(&default_after, &charger.value.0.station),
         );
+        mentioned.insert(charger.value.0.id.clone());
         apply_charger(tx, tenant, before, charger, defaults, diff).await?;
+    }
+    for station in &wanted.stations {
+        let id = &station.value.id;
+        if let Some(before) = default_before.get(id) {
+            apply_default(tx, tenant, before, &station.value, &mentioned, diff).await?;
+        }
     }
     let uids: Vec<String> = wanted.tokens.iter().map(|token| token.value.uid.clone()).collect();
     let tokens: BTreeMap<_, _> =
         tx.tokens_of(tenant, &uids).await?.into_iter().map(|token| (token.uid.clone(), token)).collect();
     for token in &wanted.tokens {
-        let before = tokens.get(&token.value.uid);
-        if before == Some(&token.value) {
-            diff.unchanged += 1;
-        } else {
-            diff.note(before.is_some(), format!("token {tenant} {}", token.value.uid));
-            tx.put_token(tenant, &token.value).await?;
-            diff.publish(format!("token/{tenant}/{}", token.value.uid), &token.value.entry(tenant));
+        apply_token(tx, tenant, tokens.get(&token.value.uid), token, diff).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn apply_station(
+    tx: &mut Tx,
+    tenant: TenantId,
+    before: Option<&Station>,
+    station: &At<Station>,
+    diff: &mut Diff,
+) -> Result<(), ApplyError> {
+    if before == Some(&station.value) {
+        diff.unchanged += 1;
+    } else {
+        diff.note(before.is_some(), format!("station {tenant} {}", station.value.id));
+        tx.put_station(tenant, &station.value).await?;
+    }
+    Ok(())
+}
+
+/// Another default of a station is another tariff for its chargers without one of their own: those that are not `mentioned`
+/// (and so published already) are published again.
+pub(super) async fn apply_default(
+    tx: &mut Tx,
+    tenant: TenantId,
+    default_before: &str,
+    station: &Station,
+    mentioned: &BTreeSet<String>,
+    diff: &mut Diff,
+) -> Result<(), ApplyError> {
+    if default_before == station.default_tariff {
+        return Ok(());
+    }
+    for charger in tx.chargers_without_tariff(tenant, &station.id).await? {
+        if !mentioned.contains(&charger.id) {
+            diff.note(true, format!("charger {}", charger.id));
+            diff.publish(charger_key(&charger.id), &charger.entry(tenant, &station.default_tariff));
         }
+    }
+    Ok(())
+}
+
+pub(super) async fn apply_token(
+    tx: &mut Tx,
+    tenant: TenantId,
+    before: Option<&Token>,
+    token: &At<Token>,
+    diff: &mut Diff,
+) -> Result<(), ApplyError> {
+    if before == Some(&token.value) {
+        diff.unchanged += 1;
+    } else {
+        diff.note(before.is_some(), format!("token {tenant} {}", token.value.uid));
+        tx.put_token(tenant, &token.value).await?;
+        diff.publish(token_key(tenant, &token.value.uid), &token.value.entry(tenant));
     }
     Ok(())
 }
@@ -152,7 +224,7 @@ async fn apply_tenant_row(
 
 /// Orders name the version they were started under, and a bill must be explainable years later: a stored version keeps its
 /// prices and its first date for ever. Only its end and the addition of versions are open.
-async fn apply_tariff(
+pub(super) async fn apply_tariff(
     tx: &mut Tx,
     tenant: TenantId,
     before: Option<&TariffGroup>,
@@ -176,20 +248,27 @@ async fn apply_tariff(
     }
     diff.note(before.is_some(), format!("tariff {tenant} {}", wanted.id));
     tx.put_tariff(tenant, wanted).await?;
-    diff.publish(format!("tariff/{tenant}/{}", wanted.id), &wanted.entry(tenant));
+    diff.publish(tariff_key(tenant, &wanted.id), &wanted.entry(tenant));
     Ok(())
 }
 
-async fn apply_charger(
+pub(super) async fn apply_charger(
     tx: &mut Tx,
     tenant: TenantId,
     before: Option<&Charger>,
-    charger: At<(Charger, String)>,
+    charger: At<(Charger, Secret)>,
     (default_before, default_after): (String, String),
     diff: &mut Diff,
 ) -> Result<(), ApplyError> {
-    let (line, key, (mut wanted, password)) = (charger.line, charger.key, charger.value);
-    (wanted.secret_salt, wanted.secret_hash) = secret(before, &password);
+    let at = At { line: charger.line, key: charger.key, value: () };
+    let (mut wanted, secret) = charger.value;
+    (wanted.secret_salt, wanted.secret_hash) = match (secret, before) {
+        (Secret::Set(password), before) => salted(before, &password),
+        (Secret::Keep, Some(before)) if wanted.protocol == before.protocol => {
+            (before.secret_salt.clone(), before.secret_hash.clone())
+        }
+        (Secret::Keep, _) => (Vec::new(), Vec::new()),
+    };
     if before == Some(&wanted) && default_before == default_after {
         diff.unchanged += 1;
         return Ok(());
@@ -200,22 +279,31 @@ async fn apply_charger(
         diff.unchanged += 1;
         return Ok(());
     }
+    if before.is_some_and(|before| wanted.connectors < before.connectors) {
+        tx.lock_connectors(tenant, &wanted.id).await?;
+        let open = tx.open_orders(tenant, std::slice::from_ref(&wanted.id)).await?;
+        if let Some(order) = open.iter().find(|order| order.facts.order.connector > wanted.connectors) {
+            let what = format!("connector {} has an order that is not over", order.facts.order.connector);
+            diff.problems.push(at.problem("connectors", what));
+            return Ok(());
+        }
+    }
     diff.note(before.is_some(), format!("charger {}", wanted.id));
     match tx.put_charger(tenant, &wanted).await {
         Ok(()) => {}
         Err(error) if error.is_unique_violation() => {
-            let problem =
-                Problem { line, key, what: format!("charger {} belongs to another tenant already", wanted.id) };
+            diff.taken = true;
+            let problem = at.problem("", format!("charger {} belongs to another tenant already", wanted.id));
             return Err(ApplyError::Invalid(vec![problem]));
         }
         Err(error) => return Err(error.into()),
     }
-    diff.publish(format!("charger/{}", wanted.id), &entry);
+    diff.publish(charger_key(&wanted.id), &entry);
     Ok(())
 }
 
 /// The stored secret while the password is the same; a new salt for a new one.
-fn secret(before: Option<&Charger>, password: &str) -> (Vec<u8>, Vec<u8>) {
+fn salted(before: Option<&Charger>, password: &str) -> (Vec<u8>, Vec<u8>) {
     if password.is_empty() {
         return (Vec::new(), Vec::new());
     }

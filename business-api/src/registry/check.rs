@@ -13,6 +13,15 @@ use crate::{
     tariff::{Tariff, parse_instant},
 };
 
+/// What becomes of the password that a charger has to show.
+#[derive(Debug)]
+pub(super) enum Secret {
+    /// Stays as it is stored.
+    Keep,
+    /// Is this; empty = no password is asked.
+    Set(String),
+}
+
 /// What the file wants, per tenant.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -25,8 +34,25 @@ pub(super) struct TenantPlan {
     pub keys: Vec<Key>,
     pub stations: Vec<At<Station>>,
     pub tariffs: Vec<At<TariffGroup>>,
-    pub chargers: Vec<At<(Charger, String)>>,
+    pub chargers: Vec<At<(Charger, Secret)>>,
     pub tokens: Vec<At<Token>>,
+}
+
+/// What an entry may refer to: in a file the other entries, over REST what is stored.
+pub(super) trait Known {
+    fn station(&self, tenant: i64, id: &str) -> bool;
+    fn tariff(&self, tenant: i64, id: &str) -> bool;
+}
+
+impl Known for Plan {
+    fn station(&self, tenant: i64, id: &str) -> bool {
+        // That the tenant itself is missing is said once, where the entry is placed.
+        self.tenants.get(&tenant).is_none_or(|of| of.stations.iter().any(|station| station.value.id == id))
+    }
+
+    fn tariff(&self, tenant: i64, id: &str) -> bool {
+        self.tenants.get(&tenant).is_some_and(|of| of.tariffs.iter().any(|group| group.value.id == id))
+    }
 }
 
 /// Everything that can be known without the database.
@@ -53,13 +79,17 @@ pub(super) fn check(entries: &Entries, problems: &mut Vec<Problem>) -> Plan {
             place(&mut plan, entry, entry.value.tenant, problems, |tenant| &mut tenant.tariffs, group);
         }
     }
-    check_default_tariffs(&plan, problems);
+    for (tenant, of) in &plan.tenants {
+        for station in &of.stations {
+            check_default_tariff(station, *tenant, &plan, problems);
+        }
+    }
     let bindings = check_bindings(entries, problems);
     let mut seen = BTreeSet::new();
     for entry in &entries.chargers {
         if !seen.insert(entry.value.id.clone()) {
             problems.push(entry.problem("id", "is there twice; a charger's id is unique over all tenants"));
-        } else if let Some(charger) = check_charger(entry, &bindings, &plan, problems) {
+        } else if let Some(charger) = check_charger(entry, bound(entry, &bindings), &plan, problems) {
             place(&mut plan, entry, entry.value.tenant, problems, |tenant| &mut tenant.chargers, charger);
         }
     }
@@ -136,7 +166,7 @@ fn is_id(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-fn check_station(entry: &At<StationEntry>, problems: &mut Vec<Problem>) -> Station {
+pub(super) fn check_station(entry: &At<StationEntry>, problems: &mut Vec<Problem>) -> Station {
     let station = &entry.value;
     if !is_id(&station.id, 20) {
         problems.push(entry.problem("id", "has 1 to 20 of A-Z a-z 0-9 - _ ."));
@@ -145,9 +175,11 @@ fn check_station(entry: &At<StationEntry>, problems: &mut Vec<Problem>) -> Stati
         problems.push(entry.problem("name", "must not be empty"));
     }
     for (field, value, max) in [("latitude", &station.latitude, 90), ("longitude", &station.longitude, 180)] {
-        let degrees = value.trim_start_matches('-').split('.').next().unwrap_or_default();
-        let decimal = value.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte));
-        if !(value.is_empty() || decimal && degrees.parse::<i32>().is_ok_and(|degrees| degrees <= max)) {
+        let size = value.strip_prefix('-').unwrap_or(value);
+        let (degrees, fraction) = size.split_once('.').unwrap_or((size, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let decimal = digits(degrees) && digits(fraction) && fraction.len() <= 10;
+        if !(value.is_empty() || decimal && degrees.parse::<u32>().is_ok_and(|degrees| degrees <= max)) {
             problems.push(entry.problem(field, "is a decimal number of degrees"));
         }
     }
@@ -162,7 +194,11 @@ fn check_station(entry: &At<StationEntry>, problems: &mut Vec<Problem>) -> Stati
     }
 }
 
-fn check_tariff(entry: &At<TariffEntry>, plan: &Plan, problems: &mut Vec<Problem>) -> Option<TariffGroup> {
+pub(super) fn check_tariff(
+    entry: &At<TariffEntry>,
+    known: &impl Known,
+    problems: &mut Vec<Problem>,
+) -> Option<TariffGroup> {
     let group = &entry.value;
     let parts = group.id.split_once('/').and_then(|(station, number)| {
         number.parse::<u32>().ok().filter(|number| (1..=16).contains(number)).map(|number| (station, number))
@@ -171,9 +207,13 @@ fn check_tariff(entry: &At<TariffEntry>, plan: &Plan, problems: &mut Vec<Problem
         problems.push(entry.problem("id", "is <station>/<group number 1..16>"));
         return None;
     };
-    let known = plan.tenants.get(&group.tenant).is_some_and(|of| of.stations.iter().any(|s| s.value.id == station));
-    if !known {
-        problems.push(entry.problem("id", format!("station {station} of this tenant is not in this file")));
+    if !known.station(group.tenant, station) {
+        problems.push(entry.problem("id", format!("there is no station {station}")));
+    }
+    for (index, version) in group.versions.iter().enumerate() {
+        if !is_id(&version.version, 40) {
+            problems.push(entry.problem(&format!("versions[{index}].version"), "has 1 to 40 of A-Z a-z 0-9 - _ ."));
+        }
     }
     match Tariff::new(group.versions.clone()) {
         Ok(tariff) => Some(TariffGroup {
@@ -190,18 +230,15 @@ fn check_tariff(entry: &At<TariffEntry>, plan: &Plan, problems: &mut Vec<Problem
     }
 }
 
-fn has_tariff(plan: &Plan, tenant: i64, tariff: &str) -> bool {
-    plan.tenants.get(&tenant).is_some_and(|of| of.tariffs.iter().any(|group| group.value.id == tariff))
-}
-
-fn check_default_tariffs(plan: &Plan, problems: &mut Vec<Problem>) {
-    for (tenant, of) in &plan.tenants {
-        for station in &of.stations {
-            let tariff = &station.value.default_tariff;
-            if !tariff.is_empty() && !has_tariff(plan, *tenant, tariff) {
-                problems.push(station.problem("default_tariff", format!("there is no tariff {tariff}")));
-            }
-        }
+pub(super) fn check_default_tariff(
+    station: &At<Station>,
+    tenant: i64,
+    known: &impl Known,
+    problems: &mut Vec<Problem>,
+) {
+    let tariff = &station.value.default_tariff;
+    if !tariff.is_empty() && !known.tariff(tenant, tariff) {
+        problems.push(station.problem("default_tariff", format!("there is no tariff {tariff}")));
     }
 }
 
@@ -226,12 +263,17 @@ fn check_bindings(entries: &Entries, problems: &mut Vec<Problem>) -> Bindings {
     bindings
 }
 
-fn check_charger(
+fn bound<'a>(entry: &'a At<ChargerEntry>, bindings: &'a Bindings) -> &'a str {
+    bindings.get(&(entry.value.tenant, entry.value.id.clone())).unwrap_or(&entry.value.tariff)
+}
+
+/// The charger as it is to be stored, without its secret, and the password that the entry names.
+pub(super) fn check_charger(
     entry: &At<ChargerEntry>,
-    bindings: &Bindings,
-    plan: &Plan,
+    bound: &str,
+    known: &impl Known,
     problems: &mut Vec<Problem>,
-) -> Option<(Charger, String)> {
+) -> Option<(Charger, Secret)> {
     let charger = &entry.value;
     let before = problems.len();
     let mut id = charger.id.clone();
@@ -263,12 +305,10 @@ fn check_charger(
     if charger.password.len() > 64 {
         problems.push(entry.problem("password", "has at most 64 bytes"));
     }
-    let of_tenant = plan.tenants.get(&charger.tenant);
-    if of_tenant.is_some_and(|of| !of.stations.iter().any(|station| station.value.id == charger.station)) {
+    if !known.station(charger.tenant, &charger.station) {
         problems.push(entry.problem("station", format!("there is no station {}", charger.station)));
     }
-    let bound = bindings.get(&(charger.tenant, charger.id.clone())).unwrap_or(&charger.tariff);
-    if !bound.is_empty() && !has_tariff(plan, charger.tenant, bound) {
+    if !bound.is_empty() && !known.tariff(charger.tenant, bound) {
         problems.push(entry.problem("tariff", format!("there is no tariff {bound}")));
     }
     (problems.len() == before).then(|| {
@@ -281,14 +321,17 @@ fn check_charger(
             enabled: charger.enabled,
             connectors: charger.connectors,
             rated_power_w: power.unwrap_or(0),
-            tariff: bound.clone(),
+            tariff: bound.to_owned(),
             secret_salt: Vec::new(),
             secret_hash: Vec::new(),
             profile: charger.profile.clone(),
         };
-        (row, charger.password.clone())
+        (row, Secret::Set(charger.password.clone()))
     })
 }
+
+/// What a charger may be rated at, W.
+pub(super) const RATED_POWER_W: std::ops::RangeInclusive<u32> = 1..=2_000_000;
 
 /// kW as text to W, without a float.
 fn watts(text: &str) -> Option<u32> {
@@ -298,10 +341,10 @@ fn watts(text: &str) -> Option<u32> {
         return None;
     }
     let watts = whole.parse::<u32>().ok()? * 1_000 + format!("{fraction:0<3}").parse::<u32>().ok()?;
-    (1..=2_000_000).contains(&watts).then_some(watts)
+    RATED_POWER_W.contains(&watts).then_some(watts)
 }
 
-fn check_token(entry: &At<TokenEntry>, problems: &mut Vec<Problem>) -> Option<Token> {
+pub(super) fn check_token(entry: &At<TokenEntry>, problems: &mut Vec<Problem>) -> Option<Token> {
     let token = &entry.value;
     let before = problems.len();
     let mut uid = token.uid.clone();

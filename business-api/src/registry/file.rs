@@ -30,7 +30,11 @@ pub(super) struct At<T> {
 
 impl<T> At<T> {
     pub fn problem(&self, field: &str, what: impl Into<String>) -> Problem {
-        let key = if field.is_empty() { self.key.clone() } else { format!("{}.{field}", self.key) };
+        let key = match (self.key.as_str(), field) {
+            (key, "") => key.to_owned(),
+            ("", field) => field.to_owned(),
+            (key, field) => format!("{key}.{field}"),
+        };
         Problem { line: self.line, key, what: what.into() }
     }
 }
@@ -55,7 +59,7 @@ pub(super) struct KeyEntry {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StationEntry {
+pub(crate) struct StationEntry {
     pub tenant: i64,
     pub id: String,
     pub name: String,
@@ -73,7 +77,7 @@ pub(super) struct StationEntry {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TariffEntry {
+pub(crate) struct TariffEntry {
     pub tenant: i64,
     /// `<station>/<group number 1..16>`.
     pub id: String,
@@ -84,7 +88,7 @@ pub(super) struct TariffEntry {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChargerEntry {
+pub(crate) struct ChargerEntry {
     pub tenant: i64,
     pub id: String,
     pub station: String,
@@ -153,7 +157,7 @@ pub(super) struct BindingEntry {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TokenEntry {
+pub(crate) struct TokenEntry {
     pub tenant: i64,
     pub uid: String,
     pub kind: String,

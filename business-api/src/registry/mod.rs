@@ -1,10 +1,18 @@
-//! The registry kept as a file: checked whole, compared with what is stored, applied in one transaction.
+//! The registry: kept as a file (checked whole, compared with what is stored, applied in one transaction), or changed one entry at
+//! a time over REST by the same rules.
 
 mod apply;
 mod check;
+mod edit;
 mod file;
 
 use std::{fmt, path::Path};
+
+pub(crate) use edit::{
+    EditError, Which, kilowatts, put_charger, put_station, put_tariff, put_token, remove_charger, remove_station,
+    remove_tariff, remove_token,
+};
+pub(crate) use file::{ChargerEntry, StationEntry, TariffEntry, TokenEntry};
 
 use crate::store::{DbError, Store};
 

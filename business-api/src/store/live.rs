@@ -35,6 +35,12 @@ pub struct ChargerView {
     pub rated_power_w: u32,
     /// The tariff group in force: its own or the station's; empty = none.
     pub tariff: String,
+    /// Its own tariff group; empty = the station's default holds.
+    pub bound_tariff: String,
+    /// Vendor quirk profile; empty = standard.
+    pub profile: String,
+    /// Whether it must show a password.
+    pub has_secret: bool,
     pub live: Live,
 }
 
@@ -75,7 +81,8 @@ pub struct ConnectorFilter {
 }
 
 const CHARGER_VIEW: &str = "SELECT c.charger, c.station, c.name, c.protocol, c.enabled, c.connectors, c.rated_power_w, \
-    COALESCE(b.tariff, s.default_tariff) AS tariff, COALESCE(l.online, 0) AS online, COALESCE(l.epoch, 0) AS epoch, \
+    COALESCE(b.tariff, s.default_tariff) AS tariff, COALESCE(b.tariff, '') AS bound_tariff, c.profile, \
+    CASE WHEN LENGTH(c.secret_hash) > 0 THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS has_secret, COALESCE(l.online, 0) AS online, COALESCE(l.epoch, 0) AS epoch, \
     COALESCE(l.node, '') AS node, COALESCE(l.remote_address, '') AS remote_address, COALESCE(l.vendor, '') AS vendor, \
     COALESCE(l.model, '') AS model, COALESCE(l.firmware, '') AS firmware, COALESCE(l.skew_ms, 0) AS skew_ms, \
     COALESCE(l.tariff_hash, '') AS tariff_hash, COALESCE(l.changed_at_ms, 0) AS changed_at_ms, \
@@ -97,6 +104,9 @@ fn view(row: &Row) -> Result<ChargerView, DbError> {
         connectors: row.small("connectors")?,
         rated_power_w: row.small("rated_power_w")?,
         tariff: row.text("tariff")?,
+        bound_tariff: row.text("bound_tariff")?,
+        profile: row.text("profile")?,
+        has_secret: row.flag("has_secret")?,
         live: Live {
             online: row.flag("online")?,
             epoch: row.int("epoch")?,

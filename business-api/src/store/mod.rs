@@ -13,6 +13,7 @@ pub mod orders;
 pub mod outbox;
 pub mod positions;
 pub mod registry;
+pub mod removal;
 pub mod settlement;
 pub mod summary;
 

@@ -299,6 +299,26 @@ impl Tx {
         self.all(&sql, args![tenant]).await?.iter().map(charger).collect()
     }
 
+    /// A charger as the registry knows it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn registered_charger(&mut self, tenant: TenantId, id: &str) -> Result<Option<Charger>, DbError> {
+        let sql = format!("SELECT {CHARGER_COLUMNS} WHERE c.tenant_id = $1 AND c.charger = $2");
+        self.one(&sql, args![tenant, id]).await?.as_ref().map(charger).transpose()
+    }
+
+    /// Chargers of a station that have no tariff of their own.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn chargers_without_tariff(&mut self, tenant: TenantId, station: &str) -> Result<Vec<Charger>, DbError> {
+        let sql = format!(
+            "SELECT {CHARGER_COLUMNS} WHERE c.tenant_id = $1 AND c.station = $2 AND b.tariff IS NULL ORDER BY c.charger"
+        );
+        self.all(&sql, args![tenant, station]).await?.iter().map(charger).collect()
+    }
+
     /// Adds or replaces a charger, its binding, and rows for its connectors. Another tenant's charger is a unique violation.
     ///
     /// # Errors
