@@ -20,6 +20,7 @@ on_both! {
     stations_come_change_and_go
     a_charger_reaches_the_log_and_leaves_a_tombstone
     a_charger_with_an_open_order_stays
+    a_start_and_a_removal_at_once_never_both_succeed
     ids_of_chargers_are_unique_over_tenants
     tokens_come_change_and_go
     tariffs_keep_their_prices
@@ -175,6 +176,23 @@ async fn a_charger_with_an_open_order_stays(on: On) {
         3
     );
     assert_eq!(app.get(&path).await.expect(200)["online"], true, "its live state stays");
+}
+
+async fn a_start_and_a_removal_at_once_never_both_succeed(on: On) {
+    let app = App::start(on).await;
+    for n in 0..12 {
+        let id = format!("EVGW-RACE-{n}");
+        app.post("/v1/chargers", charger(&id)).await.expect(201);
+        app.connect(&id).await;
+        let path = format!("/v1/chargers/{id}");
+        let start = app.post("/v1/orders", json!({"charger": id, "connector": 1, "account": "user-1"}));
+        let (start, removal) = futures::future::join(start, delete(&app, &path)).await;
+        match (start.status, removal.status) {
+            (201, 409) => assert_eq!(app.get(&path).await.status, 200),
+            (422, 204) => assert_eq!(start.body["code"], "unknown_charger"),
+            other => panic!("{other:?}: {} {}", start.body, removal.body),
+        }
+    }
 }
 
 async fn ids_of_chargers_are_unique_over_tenants(on: On) {
