@@ -158,6 +158,10 @@ pub struct Limits {
     pub accepts_per_second: u32,
     /// From accept to a successful login (YKC) or upgrade (OCPP), ms.
     pub login_ms: u64,
+    /// TLS handshakes of one shard at the same time; more wait for their turn.
+    pub handshakes: usize,
+    /// From accept to a peer's first byte, and from its turn to the end of its TLS handshake, ms; all of it is within `login_ms`.
+    pub handshake_ms: u64,
     /// The rest of a frame or message that has begun, ms.
     pub half_frame_ms: u64,
     /// A peer that takes none of what we send for this long is closed, ms.
@@ -181,6 +185,8 @@ impl Default for Limits {
             connections_per_ip: 20_000,
             accepts_per_second: 20_000,
             login_ms: 30_000,
+            handshakes: 256,
+            handshake_ms: 10_000,
             half_frame_ms: 10_000,
             write_ms: 20_000,
             message_bytes: 256 * 1024,
@@ -316,6 +322,7 @@ impl Config {
         for (key, value) in [
             ("ykc.silence_ms", self.ykc.silence_ms),
             ("limits.login_ms", self.limits.login_ms),
+            ("limits.handshake_ms", self.limits.handshake_ms),
             ("limits.half_frame_ms", self.limits.half_frame_ms),
             ("limits.write_ms", self.limits.write_ms),
             ("money.ack_ms", self.money.ack_ms),
@@ -331,6 +338,7 @@ impl Config {
             ("ykc.piles_per_connection", self.ykc.piles_per_connection),
             ("limits.connections", self.limits.connections),
             ("limits.connections_per_ip", self.limits.connections_per_ip),
+            ("limits.handshakes", self.limits.handshakes),
             ("limits.pending_money", self.limits.pending_money),
             ("limits.stalled_events", self.limits.stalled_events),
             ("commands.queue", self.commands.queue),

@@ -75,7 +75,7 @@ pub enum Refusal {
     Total,
     /// `limits.connections_per_ip`.
     PerIp,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or took too long.
     Tls,
 }
 

@@ -1,5 +1,6 @@
 //! Listening sockets and who may come in.
 
+mod handshakes;
 mod limits;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
@@ -9,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use handshakes::{Handshakes, Turn};
 pub(crate) use limits::{AcceptRate, Admission, Permit};
 
 use crate::{conn::Connection, shard::Shard, telemetry::Wire, tls::Tls};

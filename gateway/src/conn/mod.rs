@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 use self::{io::Transport, speaker::Speaker};
 use crate::{
-    accept::Permit,
+    accept::{Permit, Turn},
     publish::queue::{Queued, StalledEvents},
     registry::Address,
     session::{Class, CloseReason, Effects, Event, Malformed, Note, Now},
@@ -125,10 +125,17 @@ impl Connection {
         if self.ending() {
             return self.end(task, shard);
         }
-        match self.io.poll_handshake(task) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Pending => return Step::Wait,
-            Poll::Ready(Err(_)) => {
+        if self.io.in_handshake() {
+            let begun = matches!(self.io, Transport::Handshake(_));
+            let polled = self.io.poll_handshake(task, || shard.handshakes.enter(&self.cell, self.address));
+            if !begun && matches!(self.io, Transport::Handshake(_)) {
+                // Its own time begins now, not while it waited for its turn.
+                self.heard_ms = shard.mono_ms();
+            }
+            let Poll::Ready(done) = polled else { return Step::Wait };
+            shard.handshakes.leave(&self.cell, &shard.slots.borrow());
+            if let Err(error) = done {
+                tracing::debug!(%error, remote = %self.remote, "TLS handshake failed");
                 shard.shared.metrics.refused(Refusal::Tls);
                 self.begin_end(shard, CloseReason::Refused, fx);
                 return Step::Done;
@@ -411,8 +418,13 @@ impl Connection {
             self.speaker.on_half_frame(shard, &cx, &mut tail, fx);
         }
         let login_over = now.mono_ms.saturating_sub(self.begun_ms) >= limits.login_ms;
-        if login_over && matches!(self.io, Transport::Handshake(_)) {
-            fx.close(CloseReason::LoginTimeout);
+        if self.io.in_handshake() {
+            let slow = now.mono_ms.saturating_sub(self.heard_ms) >= limits.handshake_ms;
+            let waits = self.cell.turn.get() != Turn::None && !matches!(self.io, Transport::Handshake(_));
+            if login_over || slow && !waits {
+                shard.shared.metrics.refused(Refusal::Tls);
+                fx.close(CloseReason::LoginTimeout);
+            }
             return;
         }
         self.speaker.on_tick(shard, &cx, self.heard_ms, login_over, fx);
@@ -445,6 +457,8 @@ impl Connection {
         tracing::debug!(reason = reason.label(), remote = %self.remote, "connection ended");
         let patience = match reason {
             CloseReason::PeerLeft | CloseReason::WriteTimeout | CloseReason::Panicked => 0,
+            // Nothing was said yet that could be lost.
+            _ if self.io.in_handshake() => 0,
             _ => LINGER_MS,
         };
         self.linger_until_ms = (now.mono_ms + patience).max(1);
@@ -551,6 +565,7 @@ impl Drop for Connection {
             gauge.decrement(1);
         }
         if let Ok(mut slots) = shard.slots.try_borrow_mut() {
+            shard.handshakes.leave(&self.cell, &slots);
             slots.remove(self.address);
         }
         shard.left.notify_one();

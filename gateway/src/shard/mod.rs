@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Config,
-    accept::Admission,
+    accept::{Admission, Handshakes},
     command::HeldCommands,
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
@@ -93,6 +93,7 @@ pub(crate) struct Shard {
     pub effects: RefCell<Effects>,
     pub publisher: RefCell<Publisher>,
     pub slots: RefCell<Slots>,
+    pub handshakes: Handshakes,
     /// Connections with events that wait for room in the log.
     pub stalled: RefCell<Vec<Address>>,
     pub stalled_some: Notify,
@@ -114,6 +115,7 @@ impl Shard {
             effects: RefCell::default(),
             publisher: RefCell::new(publisher),
             slots: RefCell::default(),
+            handshakes: Handshakes::new(shared.config.limits.handshakes),
             stalled: RefCell::default(),
             stalled_some: Notify::new(),
             orphans: RefCell::default(),

@@ -9,7 +9,10 @@ use std::{
 
 use events::commands::Command;
 
-use crate::registry::{Address, Seat};
+use crate::{
+    accept::Turn,
+    registry::{Address, Seat},
+};
 
 /// A message to a connection.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Reach {
     pub due: Cell<bool>,
     /// The log may have room again.
     pub retry: Cell<bool>,
+    /// Where its TLS handshake stands.
+    pub turn: Cell<Turn>,
     /// Something is in flight: money, a command, a charging session. Drain says goodbye to others first.
     pub busy: Cell<bool>,
 }

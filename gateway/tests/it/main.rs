@@ -22,4 +22,5 @@ mod ocpp_session;
 mod panicking_session;
 mod slow_reader;
 mod start_recorded_first;
+mod tls;
 mod ykc_session;

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, Message, client::IntoClientRequest as _, http::Response},
@@ -12,8 +16,8 @@ use tokio_tungstenite::{
 
 use super::PATIENCE;
 
-pub struct Client {
-    pub ws: WebSocketStream<TcpStream>,
+pub struct Client<S = TcpStream> {
+    pub ws: WebSocketStream<S>,
     next_id: u32,
 }
 
@@ -40,6 +44,12 @@ pub async fn upgrade(
 impl Client {
     pub async fn connect(addr: SocketAddr, id: &str) -> Self {
         let (ws, _) = upgrade(addr, &format!("/ocpp/{id}"), Some("ocpp1.6"), None).await.unwrap();
+        Self::over(ws)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub const fn over(ws: WebSocketStream<S>) -> Self {
         Self { ws, next_id: 0 }
     }
 

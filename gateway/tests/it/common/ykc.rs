@@ -8,15 +8,15 @@ use codecs::ykc::{
     TradeFlag, TradeNo, Vin, Volts, kind,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
 
 use super::PATIENCE;
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     buffer: Vec<u8>,
     seq: u16,
 }
@@ -31,7 +31,21 @@ pub struct Got {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(addr).await.unwrap(), buffer: Vec::new(), seq: 0 }
+        Self::over(TcpStream::connect(addr).await.unwrap())
+    }
+
+    /// Nothing may come for a while.
+    pub async fn silence(&mut self, ms: u64) {
+        let mut byte = [0; 1];
+        let read = timeout(std::time::Duration::from_millis(ms), self.stream.peek(&mut byte)).await;
+        assert!(read.is_err(), "something came: {read:?}");
+        assert!(self.buffer.is_empty());
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new(), seq: 0 }
     }
 
     pub async fn send(&mut self, body: &impl ykc::Body) -> [u8; 2] {
@@ -75,14 +89,6 @@ impl Client {
         let got = self.next().await.expect("the gateway closed");
         assert_eq!(got.kind, kind, "{got:02x?}");
         got
-    }
-
-    /// Nothing may come for a while.
-    pub async fn silence(&mut self, ms: u64) {
-        let mut byte = [0; 1];
-        let read = timeout(std::time::Duration::from_millis(ms), self.stream.peek(&mut byte)).await;
-        assert!(read.is_err(), "something came: {read:?}");
-        assert!(self.buffer.is_empty());
     }
 
     /// The gateway closes, in order: an end, not a reset.

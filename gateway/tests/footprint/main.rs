@@ -3,10 +3,11 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    io::{Read as _, Write as _},
+    cell::Cell,
+    io::{Read, Write},
     net::TcpStream,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -27,18 +28,33 @@ struct Counting;
 
 static BYTES: AtomicI64 = AtomicI64::new(0);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// One test at a time: they share the counters.
+static ALONE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// What this thread allocates is the chargers', not the gateway's.
+    static CHARGER: Cell<bool> = const { Cell::new(false) };
+}
+
+fn counts() -> bool {
+    !CHARGER.try_with(Cell::get).unwrap_or(false)
+}
 
 // SAFETY: hands every call to the system's allocator unchanged; the counters are atomics and allocate nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        if counts() {
+            BYTES.fetch_add(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
+            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
+        if counts() {
+            BYTES.fetch_sub(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -115,7 +131,7 @@ fn pile(index: usize) -> PileId {
     PileId([0x32, 0x01, 0x06, 0, 0, u8::try_from(index / 100).unwrap(), u8::try_from(index % 100).unwrap()])
 }
 
-fn exchange(stream: &mut TcpStream, out: &mut Vec<u8>, body: &impl Body, answer: &mut [u8]) {
+fn exchange(stream: &mut (impl Read + Write), out: &mut Vec<u8>, body: &impl Body, answer: &mut [u8]) {
     out.clear();
     ykc::encode([1, 0], body, out);
     stream.write_all(out).unwrap();
@@ -147,9 +163,12 @@ fn real_time(index: usize) -> ykc::RealTime {
     }
 }
 
-#[test]
-fn an_idle_connection_is_small_and_a_message_allocates_nothing() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+/// A gateway of one shard over a log that keeps nothing, and all the piles in its registry.
+fn start(
+    runtime: &tokio::runtime::Runtime,
+    stop: &tokio_util::sync::CancellationToken,
+    tls: Option<gateway::config::TlsConfig>,
+) -> gateway::Gateway {
     let log = Arc::new(Sink::default());
     for index in 0..CONNECTIONS {
         let id = pile(index).to_string();
@@ -162,48 +181,63 @@ fn an_idle_connection_is_small_and_a_message_allocates_nothing() {
     }
     let mut config = gateway::Config { node: "n".into(), shards: 1, ..gateway::Config::default() };
     config.ykc.listen = ([127, 0, 0, 1], 0).into();
+    config.ykc.tls = tls;
     config.ocpp.enabled = false;
     config.admin.listen = ([127, 0, 0, 1], 0).into();
     config.drain.delay_ms = 0;
     config.drain.spread_ms = 0;
+    runtime.block_on(gateway::start(config, log, Clock::REAL, Arc::new(String::new), stop.clone())).unwrap()
+}
+
+/// Logs in, says how its gun is, and is quiet after a heartbeat.
+fn settle_down(stream: &mut (impl Read + Write), index: usize, out: &mut Vec<u8>) {
+    let login = ykc::Login {
+        pile: pile(index),
+        pile_type: ykc::PileType::Dc,
+        gun_count: 1,
+        protocol_version: ykc::ProtocolVersion::V1_6,
+        program_version: ykc::Text::new("1"),
+        network: ykc::Network::Lan,
+        sim: [0; 10],
+        operator: ykc::Operator::Mobile,
+    };
+    // 0x02 (16 bytes) and 0x56 (22).
+    exchange(stream, out, &login, &mut [0; 38]);
+    exchange(stream, out, &real_time(index), &mut []);
+    let beat = ykc::Heartbeat { pile: pile(index), gun: Gun(1), gun_state: GunHealth::Normal };
+    exchange(stream, out, &beat, &mut [0; 17]);
+}
+
+fn connect(gateway: &gateway::Gateway) -> TcpStream {
+    let stream = TcpStream::connect(gateway.ykc_addr.unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// What each of the connections costs, after 50 have warmed up what is shared: buffers, maps, the runtime.
+fn cost_of_each(mut connect: impl FnMut(usize)) -> i64 {
+    (0..50).for_each(&mut connect);
+    let before = BYTES.load(Ordering::Relaxed);
+    (50..CONNECTIONS).for_each(connect);
+    std::thread::sleep(Duration::from_millis(50));
+    (BYTES.load(Ordering::Relaxed) - before) / i64::try_from(CONNECTIONS - 50).unwrap()
+}
+
+#[test]
+fn an_idle_connection_is_small_and_a_message_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let gateway =
-        runtime.block_on(gateway::start(config, log, Clock::REAL, Arc::new(String::new), stop.clone())).unwrap();
+    let gateway = start(&runtime, &stop, None);
 
     let mut streams: Vec<TcpStream> = Vec::with_capacity(CONNECTIONS);
     let mut out = Vec::with_capacity(512);
-    // One warms up what is shared: buffers, maps, the runtime.
-    let mut connect = |index: usize, out: &mut Vec<u8>| {
-        let mut stream = TcpStream::connect(gateway.ykc_addr.unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let login = ykc::Login {
-            pile: pile(index),
-            pile_type: ykc::PileType::Dc,
-            gun_count: 1,
-            protocol_version: ykc::ProtocolVersion::V1_6,
-            program_version: ykc::Text::new("1"),
-            network: ykc::Network::Lan,
-            sim: [0; 10],
-            operator: ykc::Operator::Mobile,
-        };
-        // 0x02 (16 bytes) and 0x56 (22).
-        exchange(&mut stream, out, &login, &mut [0; 38]);
-        exchange(&mut stream, out, &real_time(index), &mut []);
-        let beat = ykc::Heartbeat { pile: pile(index), gun: Gun(1), gun_state: GunHealth::Normal };
-        exchange(&mut stream, out, &beat, &mut [0; 17]);
+    let each = cost_of_each(|index| {
+        let mut stream = connect(&gateway);
+        settle_down(&mut stream, index, &mut out);
         streams.push(stream);
-    };
-    for index in 0..50 {
-        connect(index, &mut out);
-    }
-    let before = BYTES.load(Ordering::Relaxed);
-    for index in 50..CONNECTIONS {
-        connect(index, &mut out);
-    }
-    std::thread::sleep(Duration::from_millis(50));
-    let grown = BYTES.load(Ordering::Relaxed) - before;
-    let each = grown / i64::try_from(CONNECTIONS - 50).unwrap();
+    });
     println!("an idle connection costs {each} bytes of heap");
     assert!(each <= IDLE_BYTES_MAX, "{each} bytes per idle connection");
 
@@ -227,6 +261,52 @@ fn an_idle_connection_is_small_and_a_message_allocates_nothing() {
     // The sweep, the followers and the admin's runtime allocate now and then; messages do not.
     assert!(made < rounds / 4, "{made} allocations for {} messages", rounds * 5);
     drop(streams);
+    stop.cancel();
+    runtime.block_on(gateway.join).unwrap().unwrap();
+}
+
+/// Of the TLS session's state after the handshake, most is a buffer of 4 KiB that rustls keeps for reading.
+const IDLE_TLS_BYTES_MAX: i64 = 9_000;
+
+#[test]
+fn an_idle_tls_connection_keeps_little_of_its_handshake() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let files = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls =
+        gateway::config::TlsConfig { certificate: files.path().join("chain.pem"), key: files.path().join("key.pem") };
+    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let gateway = start(&runtime, &stop, Some(tls));
+    let chargers = |version: &'static rustls::SupportedProtocolVersion| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let client = Arc::new(client.with_root_certificates(roots.clone()).with_no_client_auth());
+        CHARGER.set(true);
+        let mut streams = Vec::with_capacity(CONNECTIONS);
+        let mut out = Vec::with_capacity(512);
+        let each = cost_of_each(|index| {
+            let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+            let session = rustls::ClientConnection::new(Arc::clone(&client), name).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, connect(&gateway));
+            settle_down(&mut stream, index, &mut out);
+            streams.push(stream);
+        });
+        drop(streams);
+        CHARGER.set(false);
+        each
+    };
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let each = chargers(version);
+        println!("an idle connection over {:?} costs {each} bytes of heap", version.version);
+        assert!(each <= IDLE_TLS_BYTES_MAX, "{each} bytes per idle connection");
+        // Their ends are seen before the next are counted.
+        std::thread::sleep(Duration::from_millis(300));
+    }
     stop.cancel();
     runtime.block_on(gateway.join).unwrap().unwrap();
 }
