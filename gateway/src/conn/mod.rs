@@ -4,7 +4,9 @@
 //! shard's buffer, lets the session decode in place, publishes, and writes all answers at once. Only an unfinished tail, an
 //! unsent rest or events that wait for the log are kept, and their memory goes when they do.
 
+mod end;
 mod io;
+mod send;
 mod speaker;
 
 use std::{
@@ -19,7 +21,7 @@ use std::{
 use events::log::AppendError;
 use tokio::net::TcpStream;
 
-use self::{io::Transport, speaker::Speaker};
+use self::{io::Transport, send::Unsent, speaker::Speaker};
 use crate::{
     accept::{Permit, Turn},
     publish::queue::{Queued, StalledEvents},
@@ -35,10 +37,6 @@ use crate::{
 
 /// Read at most this much at once: fair to the other connections, and enough for any burst.
 const READ_MAX: usize = 64 * 1024;
-/// What a peer that does not read may make us keep.
-const UNSENT_MAX: usize = 1024 * 1024;
-/// How long a closed connection waits for the peer's end, so that the last answer is not lost in a reset.
-const LINGER_MS: u64 = 2_000;
 
 pub(crate) struct Connection {
     shard: Rc<Shard>,
@@ -63,15 +61,6 @@ pub(crate) struct Connection {
     wire: Wire,
     goodbye: bool,
     said_all: bool,
-}
-
-/// Bytes that the socket did not take.
-#[derive(Debug)]
-struct Unsent {
-    bytes: Vec<u8>,
-    written: usize,
-    /// When the peer last took something.
-    moved_ms: u64,
 }
 
 enum Step {
@@ -323,53 +312,6 @@ impl Connection {
         self.stalled = None;
     }
 
-    fn send(&mut self, task: &mut Task<'_>, shard: &Shard, bytes: &[u8]) -> std::io::Result<()> {
-        let mut written = 0;
-        if let Some(unsent) = &mut self.unsent {
-            unsent.bytes.extend_from_slice(bytes);
-            if unsent.bytes.len() - unsent.written > UNSENT_MAX {
-                return Err(std::io::ErrorKind::StorageFull.into());
-            }
-            return Ok(());
-        }
-        while let Some(rest) = bytes.get(written..)
-            && !rest.is_empty()
-        {
-            match self.io.poll_write(task, rest) {
-                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => written += count,
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
-        }
-        let rest = bytes.get(written..).unwrap_or_default();
-        let flushed = self.io.poll_flush(task)?.is_ready();
-        if !rest.is_empty() || !flushed {
-            self.unsent = Some(Box::new(Unsent { bytes: rest.to_vec(), written: 0, moved_ms: shard.mono_ms() }));
-        }
-        Ok(())
-    }
-
-    fn send_rest(&mut self, task: &mut Task<'_>, shard: &Shard) -> Poll<std::io::Result<()>> {
-        let Some(unsent) = &mut self.unsent else { return Poll::Ready(Ok(())) };
-        while let Some(rest) = unsent.bytes.get(unsent.written..)
-            && !rest.is_empty()
-        {
-            match self.io.poll_write(task, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    unsent.written += count;
-                    unsent.moved_ms = shard.mono_ms();
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        std::task::ready!(self.io.poll_flush(task))?;
-        self.unsent = None;
-        Poll::Ready(Ok(()))
-    }
-
     /// What lies in the inbox, and what time brought.
     fn attend(&mut self, shard: &Shard, fx: &mut Effects) {
         let messages = self.cell.take();
@@ -430,71 +372,6 @@ impl Connection {
         self.speaker.on_tick(shard, &cx, self.heard_ms, login_over, fx);
     }
 
-    /// The session is over: says so to the log, then waits for the peer's end.
-    fn begin_end(&mut self, shard: &Shard, reason: CloseReason, fx: &mut Effects) {
-        if self.ending() {
-            return;
-        }
-        let now = shard.now();
-        let cx = shard.context(now, self.address, self.remote);
-        self.speaker.finish(&cx, reason, fx);
-        self.report(shard, fx);
-        let waiting = self.stalled.take();
-        let waiting = waiting.into_iter().flat_map(|mut stalled| std::iter::from_fn(move || stalled.pop()));
-        for mut event in waiting.chain(fx.events.drain(..)) {
-            if event.class == Class::Money {
-                // Nobody can be answered any more; the charger says it again. It is published all the same, as consumers
-                // know repetitions: it may be the last time that this charger is heard.
-                event.ticket = 0;
-            }
-            if matches!(event.class, Class::Money | Class::Kept)
-                && shard.publish(&event, self.address) == Err(AppendError::Full)
-            {
-                shard.adopt(event);
-            }
-        }
-        shard.shared.metrics.closed(reason);
-        tracing::debug!(reason = reason.label(), remote = %self.remote, "connection ended");
-        let patience = match reason {
-            CloseReason::PeerLeft | CloseReason::WriteTimeout | CloseReason::Panicked => 0,
-            // Nothing was said yet that could be lost.
-            _ if self.io.in_handshake() => 0,
-            _ => LINGER_MS,
-        };
-        self.linger_until_ms = (now.mono_ms + patience).max(1);
-        if patience == 0 {
-            self.unsent = None;
-        }
-    }
-
-    /// Sends what is left, says the end, and discards until the peer says its own.
-    fn end(&mut self, task: &mut Task<'_>, shard: &Shard) -> Step {
-        if shard.mono_ms() >= self.linger_until_ms {
-            return Step::Done;
-        }
-        if self.unsent.is_some() {
-            match self.send_rest(task, shard) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending => return Step::Wait,
-                Poll::Ready(Err(_)) => return Step::Done,
-            }
-        }
-        if !self.said_all {
-            match self.io.poll_shutdown(task) {
-                Poll::Ready(Ok(())) => self.said_all = true,
-                Poll::Pending => return Step::Wait,
-                Poll::Ready(Err(_)) => return Step::Done,
-            }
-        }
-        let Ok(mut buffer) = shard.buffer.try_borrow_mut() else { return Step::Done };
-        let Some(space) = buffer.get_mut(..READ_MAX) else { return Step::Done };
-        match self.io.poll_read(task, space) {
-            Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(read)) if read > 0 => Step::Again,
-            Poll::Ready(_) => Step::Done,
-        }
-    }
-
     /// When the sweep has to look at this connection again.
     fn next_deadline(&self, shard: &Shard) -> u64 {
         const NEXT_SWEEP: u64 = 0;
@@ -524,14 +401,6 @@ impl Connection {
         self.cell.busy.set(self.stalled.is_some() || self.speaker.is_busy());
         Poll::Pending
     }
-
-    /// Ends the session where nobody is left to do it step by step. Says what it still can.
-    fn end_at_once(&mut self, reason: CloseReason) {
-        let shard = Rc::clone(&self.shard);
-        let mut fx = Effects::default();
-        // The cleaning up may meet the same defect: then the charger's seat is given up by the next login at the latest.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.begin_end(&shard, reason, &mut fx)));
-    }
 }
 
 impl Future for Connection {
@@ -551,24 +420,6 @@ impl Future for Connection {
             return Poll::Ready(());
         };
         poll
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if !self.ending() {
-            // The runtime is going away with the connection in it.
-            self.end_at_once(CloseReason::Drain);
-        }
-        let shard = &self.shard;
-        if let Some(gauge) = shard.shared.metrics.connections.get(self.wire as usize) {
-            gauge.decrement(1);
-        }
-        if let Ok(mut slots) = shard.slots.try_borrow_mut() {
-            shard.handshakes.leave(&self.cell, &slots);
-            slots.remove(self.address);
-        }
-        shard.left.notify_one();
     }
 }
 

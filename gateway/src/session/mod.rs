@@ -1,8 +1,10 @@
 //! Sessions: what a charger said goes in, what to answer and what happened comes out. No socket, no clock, no log in here;
 //! time is an input, and so is the log's confirmation.
 
+mod notes;
 pub mod ocpp16;
 pub mod pending;
+mod voice;
 pub mod ykc;
 
 use std::{
@@ -14,11 +16,12 @@ use std::{
 };
 
 use events::{
-    commands::Command,
-    proto::{CommandAnswered, CommandOutcome, Leftover, envelope::Body},
+    proto::{Leftover, envelope::Body},
     topic::Topic,
 };
 
+pub use self::notes::{CloseReason, LoginResult, Malformed, Note};
+pub(crate) use self::voice::{Answer, Voice};
 use crate::registry::{Address, LiveSessions, RemoteTags, Replica, Seat};
 
 /// Time as a session sees it.
@@ -176,211 +179,6 @@ impl Event {
     }
 }
 
-/// Why a connection ended: the label in metrics and in `Disconnected.reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// The peer closed or reset it.
-    PeerLeft,
-    /// No frame for too long.
-    Silent,
-    /// No login in time.
-    LoginTimeout,
-    /// Refused at login.
-    Refused,
-    /// A newer login took the charger over.
-    Superseded,
-    /// The gateway is going away.
-    Drain,
-    /// The byte stream cannot be trusted any more.
-    StreamLost,
-    /// Too many unusable messages in a row.
-    TooManyBad,
-    /// A begun frame was not finished in time.
-    HalfFrame,
-    /// The peer does not read.
-    WriteTimeout,
-    /// Money could not be made durable: closed without an answer, so that the charger tries again.
-    LogUnavailable,
-    /// A defect of ours in this session.
-    Panicked,
-}
-
-impl CloseReason {
-    /// Every reason.
-    pub const ALL: [Self; 12] = [
-        Self::PeerLeft,
-        Self::Silent,
-        Self::LoginTimeout,
-        Self::Refused,
-        Self::Superseded,
-        Self::Drain,
-        Self::StreamLost,
-        Self::TooManyBad,
-        Self::HalfFrame,
-        Self::WriteTimeout,
-        Self::LogUnavailable,
-        Self::Panicked,
-    ];
-
-    /// The label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::PeerLeft => "peer_left",
-            Self::Silent => "silent",
-            Self::LoginTimeout => "login_timeout",
-            Self::Refused => "refused",
-            Self::Superseded => "superseded",
-            Self::Drain => "drain",
-            Self::StreamLost => "stream_lost",
-            Self::TooManyBad => "too_many_bad",
-            Self::HalfFrame => "half_frame",
-            Self::WriteTimeout => "write_timeout",
-            Self::LogUnavailable => "log_unavailable",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-/// What a step noticed that only a counter wants to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// Input that could not be used, by kind.
-    Malformed(Malformed),
-    /// A login was decided.
-    Login(LoginResult),
-    /// Money was answered after the log's confirmation; it took so many ms.
-    MoneyAnswered(u64),
-    /// Money was given up unanswered; so many.
-    MoneyUnanswered(u32),
-    /// A start was refused because the log did not confirm it in time.
-    StartUnrecorded,
-    /// A command was answered.
-    Command(CommandOutcome),
-    /// The peer deviates from the standard and is served nevertheless.
-    Quirk(&'static str),
-}
-
-/// Kinds of unusable input, both protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Malformed {
-    /// Bytes that begin no frame.
-    Garbage,
-    /// Wrong checksum.
-    Crc,
-    /// A length that no frame has.
-    Length,
-    /// Encrypted; we have no key.
-    Encrypted,
-    /// The body is too short or holds what it cannot.
-    Body,
-    /// A frame of a pile that is not logged in on this connection.
-    NotLoggedIn,
-    /// The HTTP upgrade is not one.
-    Upgrade,
-    /// Breaks RFC 6455.
-    WebSocket,
-    /// A frame or message longer than allowed.
-    TooLong,
-    /// Not JSON, or not UTF-8.
-    NotJson,
-    /// JSON, but no OCPP-J message: wrong arity or types.
-    Envelope,
-    /// No such action.
-    UnknownAction,
-    /// The payload lacks what it needs.
-    Payload,
-    /// An answer to nothing we asked.
-    Unasked,
-}
-
-impl Malformed {
-    /// Every kind.
-    pub const ALL: [Self; 14] = [
-        Self::Garbage,
-        Self::Crc,
-        Self::Length,
-        Self::Encrypted,
-        Self::Body,
-        Self::NotLoggedIn,
-        Self::Upgrade,
-        Self::WebSocket,
-        Self::TooLong,
-        Self::NotJson,
-        Self::Envelope,
-        Self::UnknownAction,
-        Self::Payload,
-        Self::Unasked,
-    ];
-
-    /// The label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Garbage => "garbage",
-            Self::Crc => "crc",
-            Self::Length => "length",
-            Self::Encrypted => "encrypted",
-            Self::Body => "body",
-            Self::NotLoggedIn => "not_logged_in",
-            Self::Upgrade => "upgrade",
-            Self::WebSocket => "websocket",
-            Self::TooLong => "too_long",
-            Self::NotJson => "not_json",
-            Self::Envelope => "envelope",
-            Self::UnknownAction => "unknown_action",
-            Self::Payload => "payload",
-            Self::Unasked => "unasked",
-        }
-    }
-}
-
-/// How a login ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LoginResult {
-    /// Welcome.
-    Accepted,
-    /// Not in the registry.
-    Unknown,
-    /// In the registry, switched off.
-    Disabled,
-    /// Registered for another protocol.
-    WrongProtocol,
-    /// Wrong or missing secret.
-    BadSecret,
-    /// No subprotocol that we speak.
-    NoSubprotocol,
-    /// More piles on one connection than allowed.
-    TooManyPiles,
-}
-
-impl LoginResult {
-    /// Every result.
-    pub const ALL: [Self; 7] = [
-        Self::Accepted,
-        Self::Unknown,
-        Self::Disabled,
-        Self::WrongProtocol,
-        Self::BadSecret,
-        Self::NoSubprotocol,
-        Self::TooManyPiles,
-    ];
-
-    /// The label.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Unknown => "unknown",
-            Self::Disabled => "disabled",
-            Self::WrongProtocol => "wrong_protocol",
-            Self::BadSecret => "bad_secret",
-            Self::NoSubprotocol => "no_subprotocol",
-            Self::TooManyPiles => "too_many_piles",
-        }
-    }
-}
-
 /// What a step wants done, in order. One per shard, reused: its vectors keep their memory.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -407,76 +205,5 @@ impl Effects {
 
     pub(crate) fn close(&mut self, reason: CloseReason) {
         self.close.get_or_insert(reason);
-    }
-}
-
-/// The voice of one seat: stamps and numbers its events.
-#[derive(Debug)]
-pub(crate) struct Voice {
-    pub seat: Arc<Seat>,
-    number: u64,
-}
-
-impl Voice {
-    pub const fn new(seat: Arc<Seat>) -> Self {
-        Self { seat, number: 0 }
-    }
-
-    pub fn say(&mut self, cx: &Context<'_>, fx: &mut Effects, class: Class, connector: u32, body: Body) {
-        self.say_full(cx, fx, class, connector, cx.now.wall_ms, 0, Vec::new(), What::Body(body));
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the fields of an event, said once")]
-    pub fn say_full(
-        &mut self,
-        cx: &Context<'_>,
-        fx: &mut Effects,
-        class: Class,
-        connector: u32,
-        occurred_at_ms: i64,
-        ticket: u32,
-        leftovers: Vec<Leftover>,
-        what: What,
-    ) {
-        self.number += 1;
-        fx.events.push(Event {
-            seat: Arc::clone(&self.seat),
-            class,
-            connector,
-            number: self.number,
-            occurred_at_ms,
-            received_at_ms: cx.now.wall_ms,
-            ticket,
-            leftovers,
-            what,
-        });
-    }
-
-    /// Publishes what became of a command.
-    pub fn answer(&mut self, cx: &Context<'_>, fx: &mut Effects, command: &Answer<'_>) {
-        fx.notes.push(Note::Command(command.outcome));
-        let body = Body::CommandAnswered(CommandAnswered {
-            command_id: command.id.to_owned(),
-            outcome: command.outcome.into(),
-            code: command.code.to_owned(),
-            session: command.session.to_owned(),
-        });
-        self.say(cx, fx, Class::Kept, command.connector, body);
-    }
-}
-
-/// What became of a command.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
-    pub id: &'a str,
-    pub connector: u32,
-    pub outcome: CommandOutcome,
-    pub code: &'a str,
-    pub session: &'a str,
-}
-
-impl<'a> Answer<'a> {
-    pub fn to(command: &'a Command, outcome: CommandOutcome, code: &'a str) -> Self {
-        Self { id: &command.command_id, connector: command.connector, outcome, code, session: "" }
     }
 }
