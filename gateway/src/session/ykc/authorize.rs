@@ -32,6 +32,10 @@ pub(super) struct WaitingStart {
     answer: ykc::StartAnswer,
 }
 
+/// Boxed while there are any: rare, and every connection would pay for the room.
+#[derive(Debug, Default)]
+pub(super) struct WaitingStarts(Vec<WaitingStart>);
+
 impl YkcSession {
     pub(super) fn on_start_request(
         &mut self,
@@ -48,12 +52,13 @@ impl YkcSession {
             return ykc::encode_styled(seq, &answer, style, &mut fx.out);
         };
         let epoch = pile.voice.seat.epoch;
-        if let Some(same) = self.starts.iter_mut().find(|start| start.answer.trade_no == answer.trade_no) {
+        let starts = &mut self.starts.get_or_insert_default().0;
+        if let Some(same) = starts.iter_mut().find(|start| start.answer.trade_no == answer.trade_no) {
             same.seq = seq;
             return;
         }
         let ticket = self.money.next_ticket();
-        self.starts.push(WaitingStart { ticket, since_ms: cx.now.mono_ms, seq, epoch, answer });
+        starts.push(WaitingStart { ticket, since_ms: cx.now.mono_ms, seq, epoch, answer });
         let connector = u32::from(request.gun().number());
         let what = What::Body(EventBody::SessionAuthorized(body));
         pile.voice.say_full(cx, fx, Class::Asked, connector, cx.now.wall_ms, ticket, Vec::new(), what);
@@ -61,26 +66,25 @@ impl YkcSession {
 
     /// True if the ticket was that of a start.
     pub(super) fn on_start_ack(&mut self, ticket: u32, durable: bool, fx: &mut Effects) -> bool {
-        let Some(index) = self.starts.iter().position(|start| start.ticket == ticket) else { return false };
-        self.answer_start(index, durable, fx);
-        true
+        self.answer_start(|start| start.ticket == ticket, durable, fx)
     }
 
     /// Starts that the log has not confirmed in time: what it says later is not heard any more.
     pub(super) fn refuse_late_starts(&mut self, cx: &Context<'_>, fx: &mut Effects) {
         let late = |start: &WaitingStart| cx.now.mono_ms.saturating_sub(start.since_ms) >= cx.settings.start_ms;
-        while let Some(index) = self.starts.iter().position(late) {
-            self.answer_start(index, false, fx);
-        }
+        while self.answer_start(late, false, fx) {}
     }
 
-    fn answer_start(&mut self, index: usize, recorded: bool, fx: &mut Effects) {
-        let mut start = self.starts.remove(index);
-        if self.starts.is_empty() {
-            self.starts = Vec::new();
+    /// Answers the first such start; false if there is none.
+    fn answer_start(&mut self, is: impl Fn(&WaitingStart) -> bool, recorded: bool, fx: &mut Effects) -> bool {
+        let Some(starts) = &mut self.starts else { return false };
+        let Some(index) = starts.0.iter().position(is) else { return false };
+        let mut start = starts.0.remove(index);
+        if starts.0.is_empty() {
+            self.starts = None;
         }
         if !self.piles.iter().any(|pile| pile.voice.seat.epoch == start.epoch && !pile.voice.seat.is_fenced()) {
-            return;
+            return true;
         }
         if !recorded {
             // The nearest word that the protocol has for "not now, and it is not the card".
@@ -89,6 +93,7 @@ impl YkcSession {
             fx.notes.push(Note::StartUnrecorded);
         }
         ykc::encode_styled(start.seq, &start.answer, self.style(), &mut fx.out);
+        true
     }
 }
 

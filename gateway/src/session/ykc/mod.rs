@@ -19,7 +19,7 @@ use events::{
     proto::{ClockReported, Disconnected, VendorMessage, envelope::Body as EventBody},
 };
 
-use self::{authorize::WaitingStart, commands::Pending, live::Gun, record::RecordAnswer};
+use self::{authorize::WaitingStarts, commands::Pending, live::Gun, record::RecordAnswer};
 use super::{Class, CloseReason, Context, Effects, Malformed, Note, Voice, pending::Money};
 use crate::{registry::Seat, translate};
 
@@ -31,9 +31,9 @@ pub struct YkcSession {
     piles: Vec<Pile>,
     money: Money<RecordAnswer>,
     /// Starts that are answered when the log has them.
-    starts: Vec<WaitingStart>,
+    starts: Option<Box<WaitingStarts>>,
     /// Unusable frames since the last good one.
-    bad: u32,
+    bad: u16,
     /// Number of the next frame that we begin (§2.3).
     sequence: u16,
     /// Checksum orders seen from this peer.
@@ -100,8 +100,8 @@ impl YkcSession {
 
     fn on_bad(&mut self, cx: &Context<'_>, kind: Malformed, fx: &mut Effects) {
         fx.malformed(kind);
-        self.bad += 1;
-        if self.bad >= cx.settings.bad_in_a_row {
+        self.bad = self.bad.saturating_add(1);
+        if u32::from(self.bad) >= cx.settings.bad_in_a_row.min(u16::MAX.into()) {
             fx.close(CloseReason::TooManyBad);
         }
     }
@@ -286,7 +286,7 @@ impl YkcSession {
     pub fn has_deadlines(&self) -> bool {
         !self.greeted
             || self.money.len() > 0
-            || !self.starts.is_empty()
+            || self.starts.is_some()
             || self.piles.len() > 1
             || self.piles.iter().any(|pile| !pile.pending.is_empty())
     }
@@ -295,7 +295,7 @@ impl YkcSession {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.money.len() > 0
-            || !self.starts.is_empty()
+            || self.starts.is_some()
             || self.piles.iter().any(|pile| !pile.pending.is_empty() || pile.is_charging())
     }
 
