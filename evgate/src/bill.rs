@@ -49,7 +49,7 @@ pub fn run(args: &BillArgs) -> Outcome {
     let text = serde_json::to_string_pretty(&json!({ "cases": rated })).or_exit(Exit::Internal)?;
     writeln!(std::io::stdout(), "{text}").context("stdout").or_exit(Exit::Unavailable)?;
     for problem in &problems {
-        eprintln!("evgate bill: {problem}");
+        crate::exit::say(format_args!("evgate bill: {problem}"));
     }
     Ok(if problems.is_empty() { Exit::Ok } else { Exit::Data })
 }

@@ -75,10 +75,10 @@ pub fn run(args: &DecodeArgs) -> Outcome {
     let report = decode(&input, args.protocol, args.json, &mut out).context("stdout").or_exit(Exit::Unavailable)?;
     out.flush().context("stdout").or_exit(Exit::Unavailable)?;
     for problem in &report.problems {
-        eprintln!("evgate decode: {problem}");
+        crate::exit::say(format_args!("evgate decode: {problem}"));
     }
     if report.frames == 0 && report.problems.is_empty() {
-        eprintln!("evgate decode: the input holds no frame");
+        crate::exit::say(format_args!("evgate decode: the input holds no frame"));
         return Ok(Exit::Data);
     }
     Ok(if report.problems.is_empty() { Exit::Ok } else { Exit::Data })

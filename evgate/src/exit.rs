@@ -1,5 +1,11 @@
 //! Exit codes, one meaning each; the numbers from 64 up are those of sysexits.h.
 
+/// A line on stderr. Where nobody reads stderr any more there is nobody to tell, and the exit code still says it.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// What the process ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

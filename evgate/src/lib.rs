@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("evgate {name}: {failure}");
+            exit::say(format_args!("evgate {name}: {failure}"));
             failure.exit.into()
         }
     }

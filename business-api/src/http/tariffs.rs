@@ -96,7 +96,7 @@ struct Point {
     energy_kwh: String,
 }
 
-const POINTS_MAX: usize = 2_000;
+const POINTS_MAX: usize = 800;
 
 pub(super) async fn preview(
     caller: Caller,

@@ -176,7 +176,13 @@ async fn open_sqlite(url: &str) -> Result<Pools, OpenError> {
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
         .statement_cache_capacity(256);
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        // A full disk makes SQLite end a transaction by itself; the driver then counts one that is not there and refuses
+        // every later BEGIN. Such a connection is closed and a new one opened.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .connect_with(options.clone())
+        .await?;
     sqlx::migrate!("migrations/sqlite").run(&writer).await?;
     let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Pools::Sqlite { writer, readers })
@@ -226,4 +232,24 @@ async fn make_app_role(connection: &mut PgConnection) -> Result<(), sqlx::Error>
         sqlx::query(AssertSqlSafe(grant)).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use crate::store::{Store, Tx};
+
+    /// What SQLite does by itself when the disk is full: the transaction is gone, and the driver does not know.
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_spoils_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("b.db").display())).await.unwrap();
+        for _ in 0..3 {
+            let mut tx = store.write_platform().await.unwrap();
+            let Tx::Sqlite(connection) = &mut tx else { panic!("SQLite was asked for") };
+            sqlx::query("ROLLBACK").execute(&mut **connection).await.unwrap();
+            drop(tx);
+        }
+        store.write_platform().await.unwrap().commit().await.unwrap();
+    }
 }
