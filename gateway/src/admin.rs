@@ -97,6 +97,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
             "backend": health.backend,
             "queued": health.queued,
             "confirmed_at_ms": health.confirmed_at_ms,
+            "lost": health.lost,
         },
         "parts": {
             "log": log,

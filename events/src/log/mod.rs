@@ -8,6 +8,7 @@ mod config;
 mod durable;
 pub mod embedded;
 pub mod kafka;
+mod lost;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -160,6 +161,8 @@ pub struct Health {
     pub confirmed_at_ms: i64,
     /// What is wrong, if anything, and since when (real UTC ms).
     pub degraded: Option<(i64, String)>,
+    /// Records since the start that were taken and then failed; by topic in the metric `evgate_log_lost_total`.
+    pub lost: u64,
 }
 
 /// A reader.

@@ -176,10 +176,15 @@ async fn at_the_disk_limit_appends_are_refused_until_there_is_room() {
         };
         assert_eq!(error, NotDurable::Failed(LogError::DiskFull));
         assert!(device + raw > 60, "{}", device + raw);
+        assert_eq!(log.health().lost, 1, "counted");
         assert!(log.used_bytes().unwrap() < 5 << 20);
         let (since, why) = log.health().degraded.unwrap();
         assert!(since > 0 && why.contains("full"), "{why}");
         assert_eq!(append(Topic::Device).await, Err(NotDurable::Failed(LogError::DiskFull)), "still");
+        // Nobody waits for this one: it is counted all the same.
+        log.append(record(Topic::Device, "k", "v"), Ack::None).unwrap();
+        log.flush(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(log.health().lost, 3);
         // Reading goes on, and so does committing. What was read of the raw frames then makes room for money.
         let records = read_count(&mut *reader, device + raw).await;
         reader.commit(&positions(&records)).await.unwrap();

@@ -152,6 +152,11 @@ pub fn catalogue() -> Vec<Metric> {
             vec![("class", vec!["live", "status"])],
         ),
         counter("evgate_log_full_total", "Appends that the log had no room for and that were tried again.", vec![]),
+        counter(
+            "evgate_log_lost_total",
+            "Records that the log took and then failed, by topic; of these, money is sent again by its charger.",
+            vec![("topic", Topic::ALL.map(Topic::name).to_vec())],
+        ),
         counter("evgate_money_answered_total", "Money messages answered after the log's confirmation.", vec![]),
         counter(
             "evgate_money_unanswered_total",

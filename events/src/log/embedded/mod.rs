@@ -202,6 +202,7 @@ impl EventLog for EmbeddedLog {
             queued: self.shared.queue.waiting() as u64,
             confirmed_at_ms: self.shared.confirmed_at_ms.load(Ordering::Relaxed),
             degraded: self.shared.degraded(),
+            lost: self.shared.lost.total(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::queue::Queue;
-use crate::{clock::Clock, topic::Topic};
+use crate::{clock::Clock, log::lost::Lost, topic::Topic};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// Real UTC ms; 0 = none yet.
     pub confirmed_at_ms: AtomicI64,
     degraded: Mutex<Option<(i64, String)>>,
+    /// Records that were taken and then failed.
+    pub lost: Lost,
     /// The writer thread has ended.
     pub ended: AtomicBool,
 }
@@ -40,6 +42,7 @@ impl Shared {
             done: watch::Sender::new(0),
             confirmed_at_ms: AtomicI64::new(0),
             degraded: Mutex::new(None),
+            lost: Lost::default(),
             ended: AtomicBool::new(false),
         }
     }

@@ -206,6 +206,9 @@ impl Writer {
 
     fn confirm(&self, entries: &[super::queue::Entry], outcome: &Result<(), LogError>) {
         for (place, entry) in entries.iter().enumerate() {
+            if outcome.is_err() {
+                self.shared.lost.count(entry.topic);
+            }
             if let Ack::Notify { sink, token } = &entry.ack {
                 let offset = self.offsets.get(place).copied().unwrap_or(-1);
                 let position = Position { topic: entry.topic, partition: 0, offset };
@@ -282,6 +285,7 @@ impl Drop for Ended {
         while shared.queue.take(&mut arena, &mut requests, Instant::now()) {
             requests.clear();
             for entry in arena.entries.drain(..) {
+                shared.lost.count(entry.topic);
                 if let Ack::Notify { sink, token } = entry.ack {
                     sink.acked(token, Err(LogError::Closed));
                 }

@@ -16,7 +16,7 @@ use rdkafka::{
 
 use crate::{
     clock::Clock,
-    log::{KafkaConfig, LogError},
+    log::{KafkaConfig, LogError, lost::Lost},
 };
 
 /// How the log is, as callbacks have told.
@@ -25,6 +25,8 @@ pub(super) struct Vitals {
     pub confirmed_at_ms: AtomicI64,
     ill: AtomicBool,
     degraded: Mutex<Option<(i64, String)>>,
+    /// Records that were taken and then failed.
+    pub lost: Lost,
 }
 
 impl Vitals {

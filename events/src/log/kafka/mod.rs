@@ -92,6 +92,7 @@ impl EventLog for KafkaLog {
             queued: self.producer.queued(),
             confirmed_at_ms: self.vitals.confirmed_at_ms.load(Ordering::Relaxed),
             degraded: self.vitals.degraded(),
+            lost: self.vitals.lost.total(),
         }
     }
 }

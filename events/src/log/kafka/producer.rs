@@ -55,6 +55,7 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 let failed = client::log_error(error);
+                self.0.lost.count(waiting.topic);
                 if failed != LogError::Closed {
                     self.0.degrade(error.to_string());
                 }
@@ -187,7 +188,8 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let brokers = nobody.local_addr().unwrap().to_string();
         let config = KafkaConfig { brokers, message_timeout_ms: 600_000, ..KafkaConfig::default() };
-        let producer = Producer::new(&config, Arc::default()).unwrap();
+        let vitals: Arc<Vitals> = Arc::default();
+        let producer = Producer::new(&config, Arc::clone(&vitals)).unwrap();
         let (sender, outcomes) = mpsc::channel();
         let sink: Arc<dyn AckSink> = Arc::new(Tell(sender));
         let record = Append { topic: Topic::Device, key: b"k", payload: Some(b"v"), headers: &[] };
@@ -206,6 +208,7 @@ mod tests {
         let (token, outcome) = outcomes.recv_timeout(Duration::from_secs(20)).unwrap();
         assert_eq!(token, 1);
         assert!(outcome.is_err());
+        assert_eq!(vitals.lost.total(), 1, "counted, whether anybody waits or not");
         // The new one holds the second record, and says so when it ends.
         assert_eq!(producer.queued(), 1);
         drop(producer);
