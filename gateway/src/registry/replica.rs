@@ -39,7 +39,7 @@ pub enum ReplicaError {
 #[derive(Debug, Default)]
 pub struct Replica {
     chargers: DashMap<Box<str>, Arc<Charger>>,
-    /// `<tenant>/<uid>`.
+    /// `<tenant>/<uid>` in lower case: idTags are case-insensitive (OCPP 1.6 CiString20), cards and VINs have one case each.
     tokens: DashMap<Box<str>, Arc<Token>>,
     /// `<tenant>/<id>`.
     tariffs: DashMap<Box<str>, Arc<Tariff>>,
@@ -63,13 +63,13 @@ impl Replica {
                 self.chargers.insert(rest.into(), Arc::new(charger));
             }
             ("token", Some(Value::Token(token))) => {
-                self.tokens.insert(rest.into(), Arc::new(token));
+                self.tokens.insert(rest.to_ascii_lowercase().into(), Arc::new(token));
             }
             ("tariff", Some(Value::Tariff(tariff))) => {
                 self.tariffs.insert(rest.into(), Arc::new(tariff));
             }
             ("charger", None) => drop(self.chargers.remove(rest)),
-            ("token", None) => drop(self.tokens.remove(rest)),
+            ("token", None) => drop(self.tokens.remove(rest.to_ascii_lowercase().as_str())),
             ("tariff", None) => drop(self.tariffs.remove(rest)),
             ("charger" | "token" | "tariff", Some(_)) => return Err(ReplicaError::Kind),
             _ => return Err(ReplicaError::Key),
@@ -83,10 +83,10 @@ impl Replica {
         self.chargers.get(id).map(|entry| Arc::clone(&entry))
     }
 
-    /// The token of this uid.
+    /// The token of this uid, in whatever case it is written.
     #[must_use]
     pub fn token(&self, tenant: u64, uid: &str) -> Option<Arc<Token>> {
-        self.tokens.get(format!("{tenant}/{uid}").as_str()).map(|entry| Arc::clone(&entry))
+        self.tokens.get(format!("{tenant}/{}", uid.to_ascii_lowercase()).as_str()).map(|entry| Arc::clone(&entry))
     }
 
     /// The billing model of a tariff group that holds on the local day of `wall_ms`.
@@ -148,6 +148,19 @@ mod tests {
         put(&replica, "token/1001/a/b", Value::Token(Token { tenant: 1001, ..Token::default() }));
         assert!(replica.token(1001, "a/b").is_some());
         assert!(replica.token(1002, "a/b").is_none());
+    }
+
+    #[test]
+    fn tokens_are_found_in_any_case() {
+        let replica = Replica::default();
+        for uid in ["04a1b2c3", "LB370ADN2SJ188288", "Tag-x"] {
+            put(&replica, &format!("token/1/{uid}"), Value::Token(Token { uid: uid.into(), ..Token::default() }));
+            for asked in [uid.to_owned(), uid.to_lowercase(), uid.to_uppercase()] {
+                assert_eq!(replica.token(1, &asked).unwrap().uid, uid);
+            }
+        }
+        replica.apply(b"token/1/Tag-x", None).unwrap();
+        assert!(replica.token(1, "TAG-X").is_none());
     }
 
     #[test]

@@ -57,6 +57,8 @@ async fn a_whole_session_is_in_the_log_in_order() {
     station.ask("StatusNotification", say("Preparing")).await;
     let verdict = station.ask("Authorize", json!({"idTag": registry::TAG})).await;
     assert_eq!(verdict["idTagInfo"]["status"], "Accepted");
+    let verdict = station.ask("Authorize", json!({"idTag": registry::TAG.to_lowercase()})).await;
+    assert_eq!(verdict["idTagInfo"]["status"], "Accepted", "an idTag is case-insensitive");
     let verdict = station.ask("Authorize", json!({"idTag": registry::TAG_BLOCKED})).await;
     assert_eq!(verdict["idTagInfo"]["status"], "Blocked");
     let verdict = station.ask("Authorize", json!({"idTag": "nobody"})).await;
