@@ -39,6 +39,7 @@ impl World {
             piles: 64,
             sync_time: true,
             ykc_silence_ms: 90_000,
+            record_wait_ms: 600_000,
             bad_in_a_row: 20,
             heartbeat_s: 60,
         };

@@ -68,6 +68,9 @@ pub struct YkcConfig {
     pub silence_ms: u64,
     /// Answer with the CRC's bytes in the order in which the charger sent its own, if it never sent the standard one.
     pub mirror_crc_order: bool,
+    /// A gun whose last session has ended without its record (0x3B) being in the log is granted no card or VIN start for this
+    /// long after the end, ms: refusal 0x0A (YKC V1.6 §6.4). 0 = never refused for that.
+    pub record_wait_ms: u64,
     /// Most piles on one connection (a concentrator).
     pub piles_per_connection: usize,
     /// Send the platform's time (0x56) after login and once a day.
@@ -82,6 +85,7 @@ impl Default for YkcConfig {
             tls: None,
             silence_ms: 90_000,
             mirror_crc_order: true,
+            record_wait_ms: 600_000,
             piles_per_connection: 64,
             sync_time: true,
         }
@@ -166,7 +170,7 @@ pub struct Limits {
     pub half_frame_ms: u64,
     /// A peer that takes none of what we send for this long is closed, ms.
     pub write_ms: u64,
-    /// Longest OCPP message, bytes, 1024..=1048576.
+    /// Longest OCPP message, bytes, 1024..=524288: the log has to take an event made of it.
     pub message_bytes: usize,
     /// Money messages of one connection that wait for the log; at this number its socket is not read.
     pub pending_money: usize,
@@ -275,6 +279,9 @@ impl Default for CoalesceConfig {
     }
 }
 
+/// The event made of a message has to fit into a record of the log (900 KiB with Kafka), or it could never be answered.
+const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+
 /// A setting that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("gateway.{key}: {problem}")]
@@ -310,8 +317,8 @@ impl Config {
         if self.ocpp.ping_after_ms == 0 || self.ocpp.silence_ms <= self.ocpp.ping_after_ms {
             return bad("ocpp.silence_ms", "longer than ping_after_ms, which is at least 1");
         }
-        if !(1024..=1_048_576).contains(&self.limits.message_bytes) {
-            return bad("limits.message_bytes", "1024 to 1048576");
+        if !(1024..=MESSAGE_BYTES_MAX).contains(&self.limits.message_bytes) {
+            return bad("limits.message_bytes", "1024 to 524288: the log has to take an event made of it");
         }
         if !(10..=5_000).contains(&self.sweep_ms) {
             return bad("sweep_ms", "10 to 5000");
@@ -380,4 +387,19 @@ fn host_name() -> String {
         .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic()))
         .unwrap_or_else(|| "gateway".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_the_log_could_not_take_cannot_be_allowed() {
+        let mut config = Config::default();
+        for (bytes, fits) in [(512 * 1024, true), (512 * 1024 + 1, false), (1 << 20, false)] {
+            config.limits.message_bytes = bytes;
+            let found = config.validate().err().map(|error| error.key);
+            assert_eq!(found, (!fits).then_some("limits.message_bytes"), "{bytes}");
+        }
+    }
 }

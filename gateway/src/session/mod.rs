@@ -73,6 +73,8 @@ pub struct Settings {
     pub sync_time: bool,
     /// Silence of a YKC pile, ms.
     pub ykc_silence_ms: u64,
+    /// A YKC gun whose last session has no record yet starts no other for this long, ms.
+    pub record_wait_ms: u64,
     /// Unusable frames or messages in a row.
     pub bad_in_a_row: u32,
     /// Interval told to OCPP stations, s.
@@ -89,6 +91,7 @@ impl Settings {
             piles: config.ykc.piles_per_connection,
             sync_time: config.ykc.sync_time,
             ykc_silence_ms: config.ykc.silence_ms,
+            record_wait_ms: config.ykc.record_wait_ms,
             bad_in_a_row: config.limits.bad_in_a_row,
             heartbeat_s: config.ocpp.heartbeat_s,
         }

@@ -111,6 +111,53 @@ async fn cards_and_vins_are_judged_by_the_replica() {
 }
 
 #[tokio::test]
+async fn no_session_starts_before_the_record_of_the_one_before_is_in() {
+    let rig = Rig::start().await;
+    let mut pile = rig.pile(registry::PILE).await;
+    let trade_no = ykc::trade(registry::PILE, 1);
+    pile.send(&ykc::real_time(registry::PILE, GunState::Charging, true, trade_no)).await;
+    // The plug is pulled: the session is over, its bill is not here.
+    pile.send(&ykc::real_time(registry::PILE, GunState::Idle, false, TradeNo::ZERO)).await;
+    let start = request(StartMode::Card, registry::CARD.parse().unwrap(), Vin::NONE);
+    for _ in 0..2 {
+        pile.send(&start).await;
+        let answer = pile.expect(kind::START_ANSWER).await;
+        assert_eq!((answer.body[36], answer.body[37]), (0, 0x0a));
+    }
+    // The record of another session settles nothing.
+    for (record, granted) in [(ykc::trade(registry::PILE, 9), (0, 0x0a)), (trade_no, (1, 0))] {
+        pile.send(&ykc::record(registry::PILE, record)).await;
+        pile.expect(kind::RECORD_CONFIRM).await;
+        pile.send(&start).await;
+        let answer = pile.expect(kind::START_ANSWER).await;
+        assert_eq!((answer.body[36], answer.body[37]), granted);
+    }
+    let alarms: Vec<_> = rig
+        .envelopes(Topic::Device)
+        .into_iter()
+        .filter_map(|envelope| match envelope.body? {
+            Body::AlarmRaised(alarm) if alarm.code == "record_missing" => Some((alarm.detail, alarm.active)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(alarms, [(trade_no.to_string(), true), (trade_no.to_string(), false)], "told once, and taken back");
+    rig.drained().await;
+}
+
+#[tokio::test]
+async fn a_record_that_never_comes_does_not_block_a_gun_for_ever() {
+    let rig = Rig::with(|config| config.ykc.record_wait_ms = 300).await;
+    let mut pile = rig.pile(registry::PILE).await;
+    pile.send(&ykc::real_time(registry::PILE, GunState::Charging, true, ykc::trade(registry::PILE, 1))).await;
+    pile.send(&ykc::real_time(registry::PILE, GunState::Idle, false, TradeNo::ZERO)).await;
+    pile.beats(registry::PILE).await;
+    pile.silence(400).await;
+    pile.send(&request(StartMode::Card, registry::CARD.parse().unwrap(), Vin::NONE)).await;
+    assert_eq!(pile.expect(kind::START_ANSWER).await.body[36], 1);
+    rig.drained().await;
+}
+
+#[tokio::test]
 async fn real_time_data_tells_status_start_and_end_once() {
     let rig = Rig::start().await;
     let mut pile = rig.pile(registry::PILE).await;

@@ -196,6 +196,15 @@ impl Pile {
         if self.gun(request.gun()).is_none_or(|gun| !gun.trade_no.is_zero()) {
             return Err((Refusal::PileUnsettled, Some(token)));
         }
+        let within = cx.settings.record_wait_ms;
+        let open = self.gun(request.gun()).and_then(|gun| gun.unsettled(cx.now.mono_ms, within));
+        if let Some(open) = open {
+            let (trade_no, told) = (open.trade_no, std::mem::replace(&mut open.told, true));
+            if !told {
+                self.record_missing(cx, u32::from(request.gun().number()), trade_no, true, fx);
+            }
+            return Err((Refusal::PileUnsettled, Some(token)));
+        }
         Ok((token, entry.tariff.clone(), mode))
     }
 }

@@ -25,8 +25,20 @@ pub(super) struct Gun {
     pub trade_no: TradeNo,
     /// The last session whose record arrived: late frames of it start nothing.
     recorded: TradeNo,
+    /// The last session that ended without its record being in the log yet.
+    pub unrecorded: Option<Box<Unrecorded>>,
     /// A card or VIN start that we granted and that has not begun yet.
     pub authorized: Option<Box<Authorized>>,
+}
+
+/// A session whose bill is still to come.
+#[derive(Debug)]
+pub(super) struct Unrecorded {
+    pub trade_no: TradeNo,
+    /// Monotonic, ms.
+    ended_ms: u64,
+    /// A start was refused for it, and the business side told.
+    pub told: bool,
 }
 
 /// Not a state of the protocol: nothing was said yet.
@@ -45,8 +57,19 @@ impl Gun {
             fault_bits: 0,
             trade_no: TradeNo::ZERO,
             recorded: TradeNo::ZERO,
+            unrecorded: None,
             authorized: None,
         }
+    }
+
+    fn awaits_record(&mut self, trade_no: TradeNo, now_ms: u64) {
+        self.unrecorded = Some(Box::new(Unrecorded { trade_no, ended_ms: now_ms, told: false }));
+    }
+
+    /// The session before, if its record is missing and has been for less than `within_ms`: a pile with an unsettled record starts
+    /// no other, but a record that is lost for good does not block a gun for ever.
+    pub fn unsettled(&mut self, now_ms: u64, within_ms: u64) -> Option<&mut Unrecorded> {
+        self.unrecorded.as_deref_mut().filter(|open| now_ms.saturating_sub(open.ended_ms) < within_ms)
     }
 
     /// Why the running session is over after this frame, if it is.
@@ -102,7 +125,8 @@ impl Pile {
         let trade_no = view.trade_no();
         let over = gun.over(view);
         let ended = over.map(|reason| (std::mem::replace(&mut gun.trade_no, TradeNo::ZERO), reason));
-        if ended.is_some() {
+        if let Some((session, _)) = ended {
+            gun.awaits_record(session, cx.now.mono_ms);
             (gun.idle, gun.after_session) = (0, true);
         }
         let charging = view.state() == GunState::Charging && !trade_no.is_zero() && trade_no != gun.recorded;
@@ -162,14 +186,38 @@ impl Pile {
         self.voice.say(cx, fx, Class::Live, connector, EventBody::MeterSampled(sample));
     }
 
-    /// The record of a session is here: it is over, whatever late frames say.
-    pub(super) fn on_recorded(&mut self, gun: ykc::Gun, trade_no: TradeNo) {
+    /// The record of a session is here: it is over, whatever late frames say. It is settled when the log has the record.
+    pub(super) fn on_recorded(&mut self, cx: &Context<'_>, gun: ykc::Gun, trade_no: TradeNo) {
         let Some(gun) = self.gun(gun) else { return };
         gun.recorded = trade_no;
         if gun.trade_no == trade_no {
             gun.trade_no = TradeNo::ZERO;
             (gun.idle, gun.after_session) = (0, true);
+            gun.awaits_record(trade_no, cx.now.mono_ms);
         }
+    }
+
+    /// The log has the record of this session.
+    pub(super) fn on_settled(&mut self, cx: &Context<'_>, trade_no: TradeNo, fx: &mut Effects) {
+        let open = |gun: &&mut Gun| gun.unrecorded.as_ref().is_some_and(|open| open.trade_no == trade_no);
+        let Some(gun) = self.guns.iter_mut().find(open) else { return };
+        let connector = u32::from(gun.gun.number());
+        if gun.unrecorded.take().is_some_and(|open| open.told) {
+            self.record_missing(cx, connector, trade_no, false, fx);
+        }
+    }
+
+    /// Tells that a session's record is missing while somebody wants the gun, or that it came after all.
+    pub(super) fn record_missing(
+        &mut self,
+        cx: &Context<'_>,
+        connector: u32,
+        trade_no: TradeNo,
+        active: bool,
+        fx: &mut Effects,
+    ) {
+        let body = AlarmRaised { code: "record_missing".to_owned(), detail: hex::encode(trade_no.0), active };
+        self.voice.say(cx, fx, Class::Kept, connector, EventBody::AlarmRaised(body));
     }
 
     /// 0x19: the charger's own word that a session ended, before its record.
@@ -182,6 +230,7 @@ impl Pile {
         }
         gun.trade_no = TradeNo::ZERO;
         gun.recorded = trade_no;
+        gun.awaits_record(trade_no, cx.now.mono_ms);
         (gun.idle, gun.after_session) = (0, true);
         let body = SessionEnded { session: hex::encode(trade_no.0), reason: "charge_end".to_owned() };
         self.voice.say(cx, fx, Class::Kept, u32::from(gun_no.number()), EventBody::SessionEnded(body));

@@ -206,6 +206,10 @@ impl YkcSession {
             return;
         }
         let Some((answer, waited_ms)) = self.money.confirm(ticket, cx.now.mono_ms) else { return };
+        let pile = self.piles.iter_mut().find(|pile| pile.voice.seat.epoch == answer.epoch);
+        if let Some(pile) = pile.filter(|pile| !pile.voice.seat.is_fenced()) {
+            pile.on_settled(cx, answer.trade_no, fx);
+        }
         // A pile that lost its seat meanwhile is not spoken to: the newer connection gets the repeated record.
         if self.piles.iter().any(|pile| pile.voice.seat.epoch == answer.epoch && !pile.voice.seat.is_fenced()) {
             let confirm = ykc::RecordConfirm { trade_no: answer.trade_no, result: answer.result };

@@ -39,7 +39,7 @@ impl YkcSession {
         let answer =
             RecordAnswer { seq: frame.seq, trade_no, result: RecordResult::Accepted, epoch: pile.voice.seat.epoch };
         let ticket = self.money.hold(answer, 1, cx.now.mono_ms);
-        pile.on_recorded(record.gun(), trade_no);
+        pile.on_recorded(cx, record.gun(), trade_no);
         let what = What::Body(EventBody::TransactionRecorded(body));
         pile.voice.say_full(cx, fx, Class::Money, connector, occurred_at, ticket, Vec::new(), what);
     }
