@@ -271,7 +271,7 @@ async fn a_backlog_is_applied_before_timers(on: On) {
 async fn a_card_is_paid_by_its_account(on: On) {
     let app = App::start(on).await;
     let t = app.now();
-    app.say(OCPP, 1, t, started("77", "FLEET1001", t, Some(10_000)));
+    app.say(OCPP, 1, t, started("77", "fleet1001", t, Some(10_000)));
     let stop = proto::TransactionRecorded {
         periods: vec![],
         started_at_ms: None,
@@ -279,7 +279,7 @@ async fn a_card_is_paid_by_its_account(on: On) {
         meter_end_e4: Some(110_000),
         energy_e4: None,
         amount_e4: None,
-        token: "FLEET1001".into(),
+        token: "Fleet1001".into(),
         ..record("77", t, t + 20 * 60_000, 0)
     };
     app.say(OCPP, 1, t, Body::TransactionRecorded(stop.clone()));

@@ -63,7 +63,7 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
             check(&session)?;
             if work.by_session(charger, &session).is_none() {
                 free_connector(work, event);
-                let payer = work.tokens.get(&token).map(|token| token.account.clone());
+                let payer = payer_named(work, &token);
                 let placed = work.place(charger, event.connector, at_ms, payer, &clean(&tariff));
                 work.open(placed, at_ms, &Opening::Authorized { session, start_mode }, "event");
             }
@@ -128,7 +128,7 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
     }
     let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
     free_connector(work, event);
-    let payer = work.tokens.get(token).map(|token| token.account.clone());
+    let payer = payer_named(work, token);
     let tariff = bound_tariff(work, charger);
     let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
     let id_tag = Some(clean(token)).filter(|tag| !tag.is_empty());
@@ -160,11 +160,21 @@ fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
 /// Who pays for a record that no order belongs to: whose card, idTag or car it names.
 fn payer_of(work: &Work, record: &Record) -> Option<String> {
     let by_mode = match record.start_mode {
-        StartMode::Vin => record.vin.to_uppercase(),
-        _ if record.token.is_empty() => record.card.to_lowercase(),
-        _ => record.token.clone(),
+        StartMode::Vin => &record.vin,
+        _ if record.token.is_empty() => &record.card,
+        _ => &record.token,
     };
-    work.tokens.get(&by_mode).map(|token| token.account.clone())
+    payer_named(work, by_mode)
+}
+
+/// How a card, a car or an idTag may stand in the registry: as it was said; cards are kept in lower case, VINs in upper case, and an
+/// idTag is the same in any case (OCPP 1.6 CiString20).
+pub(super) fn spellings(said: &str) -> [String; 3] {
+    [said.to_owned(), said.to_ascii_lowercase(), said.to_ascii_uppercase()]
+}
+
+fn payer_named(work: &Work, said: &str) -> Option<String> {
+    spellings(said).iter().find_map(|uid| work.tokens.get(uid)).map(|token| token.account.clone())
 }
 
 fn bound_tariff(work: &Work, charger: &str) -> String {

@@ -129,12 +129,12 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
         match &event.envelope.body {
             Some(Body::SessionAuthorized(it)) => {
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.insert(it.token.clone());
+                wanted.tokens.extend(apply::spellings(&it.token));
                 wanted.tariffs.insert(it.tariff.clone());
             }
             Some(Body::SessionStarted(it)) => {
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.insert(it.token.clone());
+                wanted.tokens.extend(apply::spellings(&it.token));
                 if apply::is_order_tag(&it.token) {
                     wanted.tags.insert(it.token.clone());
                 }
@@ -143,9 +143,9 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
             Some(Body::TransactionRecorded(it)) => {
                 wanted.billing = true;
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.insert(it.token.clone());
-                wanted.tokens.insert(it.card.to_lowercase());
-                wanted.tokens.insert(it.vin.to_uppercase());
+                wanted.tokens.extend(apply::spellings(&it.token));
+                wanted.tokens.extend(apply::spellings(&it.card));
+                wanted.tokens.extend(apply::spellings(&it.vin));
             }
             Some(Body::MeterSampled(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::CommandAnswered(it)) => drop(wanted.commands.insert(it.command_id.clone())),
