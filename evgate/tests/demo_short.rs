@@ -21,4 +21,9 @@ async fn a_short_demo_agrees_and_exits_0() {
     for wanted in ["API      http://", "chargers' ledger", "event log", "ledger, log and orders agree"] {
         assert!(said.contains(wanted), "{wanted:?} is missing:\n{said}");
     }
+    let money = |party: &str| {
+        let row = said.lines().find(|line| line.trim_start().starts_with(party)).expect("a row");
+        row.split_whitespace().next_back().expect("a sum").to_owned()
+    };
+    assert_eq!(money("chargers' ledger"), money("orders  "), "{said}");
 }

@@ -64,12 +64,16 @@ impl Books {
                     Some(_) => {}
                 }
             }
-            let order = self.orders.get(name).and_then(|said| said.fen);
-            if let (Some(told), Some(billed)) = (told.fen, order) {
-                verdict.rated += 1;
-                if told != billed {
-                    verdict.differences.push(format!("{}: ledger {told} fen, order {billed} fen", show(name)));
+            let Some(order) = self.orders.get(name) else { continue };
+            match (told.fen, order.fen) {
+                (Some(told), Some(billed)) => {
+                    verdict.rated += 1;
+                    if told != billed {
+                        verdict.differences.push(format!("{}: ledger {told} fen, order {billed} fen", show(name)));
+                    }
                 }
+                (None, _) => verdict.differences.push(format!("{}: the ledger has no reckoning", show(name))),
+                (_, None) => verdict.differences.push(format!("{}: the order has no money", show(name))),
             }
         }
         for (party, book) in [("log", &self.log), ("orders", &self.orders)] {
@@ -133,6 +137,8 @@ mod tests {
         assert!(alter(&|b| b.log.values_mut().for_each(|s| s.energy_e4 += 1)).contains("log 12.3457 kWh"));
         assert!(alter(&|b| b.orders.values_mut().for_each(|s| s.energy_e4 -= 1)).contains("orders 12.3455 kWh"));
         assert!(alter(&|b| b.orders.values_mut().for_each(|s| s.fen = Some(988))).contains("order 988 fen"));
+        assert!(alter(&|b| b.ledger.values_mut().for_each(|s| s.fen = None)).contains("no reckoning"));
+        assert!(alter(&|b| b.orders.values_mut().for_each(|s| s.fen = None)).contains("no money"));
     }
 
     #[test]
