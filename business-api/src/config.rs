@@ -92,6 +92,10 @@ impl Config {
         if !(100..=1_000).contains(&self.plausibility_percent) {
             return fail("plausibility_percent", "must be 100..=1000");
         }
+        if self.billing.occupancy.is_some() {
+            // A bill is made when the record arrives, before anybody knows when the connector will be free.
+            return fail("billing.occupancy", "is rated by `evgate bill` only: the service does not charge it yet");
+        }
         if !(1_000..=86_400_000).contains(&self.command_ttl_ms) {
             return fail("command_ttl_ms", "must be 1000..=86400000");
         }

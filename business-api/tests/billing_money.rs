@@ -8,7 +8,7 @@ use business_api::bill::{
     Bill, BillError, FreeWindow, Occupancy, Options, RULE_VERSION, Rate, Session, Source, Verdict, rate,
 };
 use business_api::tariff::Tariff;
-use events::units::{AmountE4, Fen};
+use events::units::{AmountE4, EnergyE4, Fen};
 
 fn bill(session: &Session) -> Bill {
     rate(&a1(), session, &options()).unwrap()
@@ -182,6 +182,8 @@ fn figures_too_large_are_an_error_and_never_wrap() {
     }
     let long = Session { end_ms: ok.start_ms + 366 * 86_400_000 + 1, ..ok.clone() };
     assert_eq!(rate(&a1(), &long, &options()), Err(BillError::TooLong));
+    let unset_clock = Session { start_ms: 946_684_800_000, energy: EnergyE4(0), ..ok.clone() };
+    assert_eq!(rate(&a1(), &unset_clock, &options()).unwrap().total_fen, Fen(0), "nothing to bill, whatever the clock");
     let rule = Occupancy { grace_min: u32::MAX, fen_per_min: Fen(i64::MAX), ..Occupancy::default() };
     let stays = Session { unplug_ms: Some(i64::MAX), ..ok };
     let occupied = Options { occupancy: Some(rule), ..options() };

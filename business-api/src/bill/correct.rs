@@ -1,5 +1,7 @@
 //! Rule R3: the charger's clock, put right where it is off by more than the tolerance.
 
+use events::units::EnergyE4;
+
 use super::SESSION_MS_MAX;
 use super::input::{Options, Sample, Session};
 use super::result::BillError;
@@ -23,7 +25,8 @@ pub(super) fn correct(session: &Session, options: &Options) -> Result<Corrected,
     let start_ms = shift(session.start_ms, "start")?;
     let end_ms = shift(session.end_ms, "end")?;
     let length = end_ms.checked_sub(start_ms).ok_or(BillError::TooLong)?;
-    if length > SESSION_MS_MAX {
+    // Without energy there are no segments to cut, and a clock that was never set (year 2000) may not hold up a bill of nothing.
+    if length > SESSION_MS_MAX && session.energy > EnergyE4(0) {
         return Err(BillError::TooLong);
     }
     let unplug_ms = session.unplug_ms.map(|at_ms| shift(at_ms, "unplug")).transpose()?;
