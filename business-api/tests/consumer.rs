@@ -15,6 +15,7 @@ use support::{App, OCPP, On, T0, T1001, YKC, record, started};
 
 on_both! {
     a_batch_delivered_twice_counts_once
+    an_older_database_reads_the_log_again
     two_consumers_of_one_log_count_once
     poison_goes_to_the_dead_letters_and_blocks_nothing
     an_older_connection_says_nothing_about_now_but_its_money_counts
@@ -88,6 +89,28 @@ async fn a_batch_delivered_twice_counts_once(on: On) {
     let no = app.get("/v1/orders?state=COMPLETED").await.expect(200)["items"][0]["order_no"].clone();
     let timeline = app.get(&format!("/v1/orders/{}/timeline", no.as_str().unwrap())).await.expect(200);
     assert_eq!(timeline["items"].as_array().unwrap().len(), 4, "no line twice: {timeline}");
+}
+
+/// A backup from before the first session is put in place: the log's committed position must not hide what it lacks.
+async fn an_older_database_reads_the_log_again(on: On) {
+    let mut app = App::start(on).await;
+    let t = app.now();
+    for n in 0..5 {
+        let session = session(n);
+        app.say(YKC, 1, t, authorized(&session, "00000000d1000001"));
+        app.say(YKC, 1, t, started(&session, "", t, None));
+        app.say(YKC, 1, t, Body::TransactionRecorded(record(&session, t - 60_000 * 50, t, 200_000)));
+    }
+    settled(&app, 5).await;
+    app.halt().await;
+    let older = support::database(on).await;
+    let store = business_api::Store::open(&older.url).await.unwrap();
+    business_api::registry::apply(&store, &support::example(), false).await.unwrap();
+    app.config.database_url.clone_from(&older.url);
+    app.store = store;
+    app.run().await;
+    let summary = settled(&app, 5).await;
+    assert_eq!(summary["booked_fen"], 5 * 2147);
 }
 
 /// Two processes that both believe they own the partition (a rebalance): positions move by compare-and-set.

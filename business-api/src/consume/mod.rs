@@ -53,7 +53,16 @@ impl Consumer {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
-            match self.log.subscribe(&self.settings.group, &[Topic::Device, Topic::Telemetry]) {
+            // The database's positions are the truth: one that is older than the log (a restored backup) reads again.
+            let stored = match self.stored().await {
+                Ok(stored) => stored,
+                Err(error) => {
+                    self.part.ill(&format!("positions: {error}"));
+                    backoff.wait(&shutdown).await;
+                    continue;
+                }
+            };
+            match self.log.subscribe_from(&self.settings.group, &[Topic::Device, Topic::Telemetry], &stored) {
                 Err(error) => {
                     self.part.ill(&format!("subscribe: {error}"));
                     backoff.wait(&shutdown).await;
@@ -64,6 +73,11 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    async fn stored(&self) -> Result<Vec<Position>, DbError> {
+        let positions = self.store.write_platform().await?.positions(&self.settings.group).await?;
+        Ok(positions.into_iter().map(|((topic, partition), offset)| Position { topic, partition, offset }).collect())
     }
 
     async fn follow(

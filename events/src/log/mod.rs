@@ -136,6 +136,23 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// When the backend refuses the subscription.
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError>;
 
+    /// Like `subscribe`, for a reader that keeps positions of its own (the last applied per partition): it never starts after
+    /// them, however far the group committed; a partition that `stored` does not name starts at the first record kept.
+    ///
+    /// Kafka does not look at `stored` yet and goes on after what the group committed.
+    ///
+    /// # Errors
+    /// When the backend refuses the subscription.
+    fn subscribe_from(
+        &self,
+        group: &str,
+        topics: &[Topic],
+        stored: &[Position],
+    ) -> Result<Box<dyn Subscription>, LogError> {
+        let _ = stored;
+        self.subscribe(group, topics)
+    }
+
     /// Reads every partition, alone, and commits nothing: replicas and command followers.
     ///
     /// `Start::End` on Kafka asks the brokers where the end is, on the calling thread, for at most ten seconds.

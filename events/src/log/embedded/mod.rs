@@ -33,7 +33,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Ack, Append, AppendError, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Start, Subscription,
+    Ack, Append, AppendError, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
+    Subscription,
 };
 use crate::topic::Topic;
 
@@ -177,6 +178,16 @@ impl EventLog for EmbeddedLog {
 
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
         Ok(Box::new(Reader::of_group(Arc::clone(&self.shared), self.live(), group, topics)?))
+    }
+
+    fn subscribe_from(
+        &self,
+        group: &str,
+        topics: &[Topic],
+        stored: &[Position],
+    ) -> Result<Box<dyn Subscription>, LogError> {
+        let reader = Reader::of_group(Arc::clone(&self.shared), self.live(), group, topics)?;
+        Ok(Box::new(reader.not_after(stored)))
     }
 
     fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {

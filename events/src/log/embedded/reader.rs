@@ -52,6 +52,8 @@ struct Inner {
 struct Cursor {
     topic: Topic,
     place: Place,
+    /// A member of a group starts here at the latest, whatever the group committed.
+    latest: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,15 @@ impl Reader {
         Self::new(shared, live, Some(group.to_owned()), topics.iter().map(|topic| (*topic, Place::Elsewhere)))
     }
 
+    /// Starts no topic after the position that `stored` has of it; one it does not have starts at the first record kept.
+    pub fn not_after(mut self, stored: &[Position]) -> Self {
+        for cursor in &mut self.cursors {
+            let stood = stored.iter().find(|position| position.topic == cursor.topic);
+            cursor.latest = stood.map_or(0, |position| position.offset + 1);
+        }
+        self
+    }
+
     pub fn tail(shared: Arc<Shared>, live: bool, topics: &[Topic], start: Start) -> Result<Self, LogError> {
         let mut reader =
             Self::new(Arc::clone(&shared), live, None, topics.iter().map(|topic| (*topic, Place::From(start))))?;
@@ -94,7 +105,7 @@ impl Reader {
         group: Option<String>,
         cursors: impl Iterator<Item = (Topic, Place)>,
     ) -> Result<Self, LogError> {
-        let cursors: Vec<_> = cursors.map(|(topic, place)| Cursor { topic, place }).collect();
+        let cursors: Vec<_> = cursors.map(|(topic, place)| Cursor { topic, place, latest: i64::MAX }).collect();
         let path = shared.path.clone();
         let conn = store::open_reading(&path)?;
         let locks = cursors.iter().map(|_| None).collect();
@@ -208,13 +219,15 @@ impl Inner {
             if cursor.place == Place::Elsewhere {
                 let slot = (place + turn) % count;
                 if let Some(lock) = lock_topic(&self.path, group, cursor.topic)? {
-                    cursor.place = Place::Next(store::position(&self.conn, group, cursor.topic)? + 1);
+                    cursor.place =
+                        Place::Next(cursor.latest.min(store::position(&self.conn, group, cursor.topic)? + 1));
                     if let Some(kept) = self.locks.get_mut(slot) {
                         *kept = Some(lock);
                     }
                 } else if self.locks.get(slot).is_some_and(Option::is_some) {
                     // A poll that was dropped took the lock already.
-                    cursor.place = Place::Next(store::position(&self.conn, group, cursor.topic)? + 1);
+                    cursor.place =
+                        Place::Next(cursor.latest.min(store::position(&self.conn, group, cursor.topic)? + 1));
                 }
             }
         }
