@@ -147,6 +147,11 @@ impl Config {
         if parts != Parts::Gateway {
             self.api.validate().map_err(|error| invalid(format!("api.{error}")))?;
         }
+        if parts == Parts::Serve
+            && let Some(key) = self.gateway.listens_on(self.api.listen)
+        {
+            return Err(invalid(format!("api.listen: {} is also gateway.{key}", self.api.listen)));
+        }
         Ok(())
     }
 

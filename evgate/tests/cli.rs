@@ -95,6 +95,7 @@ fn check_names_the_key_that_is_wrong() {
         ("[gateway]\nshards = \"two\"\n", "shards"),
         ("[gateway.ocpp]\nheartbeat_s = 0\n", "gateway.ocpp.heartbeat_s"),
         ("[api]\nbatch = 0\n", "api.batch"),
+        ("[api]\nlisten = \"127.0.0.1:9180\"\n", "api.listen: 127.0.0.1:9180 is also gateway.ocpp.listen"),
         ("[log]\npath = \"\"\n", "log.path"),
         ("[clock]\nfactor = 0\n", "clock.factor"),
         ("[telemetry]\nlog_filter = \"a=b=c\"\n", "telemetry.log_filter"),

@@ -1,6 +1,10 @@
 //! What an operator can set. Whole and valid before a port is bound; every error names its key.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -363,7 +367,29 @@ impl Config {
         if self.limits.accepts_per_second == 0 || self.limits.bad_in_a_row == 0 || self.limits.backlog < 1 {
             return bad("limits.accepts_per_second", "it, bad_in_a_row and backlog are at least 1");
         }
+        let listeners = self.listeners();
+        for (index, (key, addr)) in listeners.iter().enumerate() {
+            // SO_REUSEPORT would let both open, and the kernel deal chargers out among them.
+            if let Some((other, _)) = listeners.iter().take(index).find(|(_, earlier)| overlap(*earlier, *addr)) {
+                return bad(key, &format!("{addr} is also gateway.{other}"));
+            }
+        }
         Ok(())
+    }
+
+    /// The key of the listener whose address `addr` would share, if there is one.
+    #[must_use]
+    pub fn listens_on(&self, addr: SocketAddr) -> Option<&'static str> {
+        self.listeners().into_iter().find(|(_, own)| overlap(*own, addr)).map(|(key, _)| key)
+    }
+
+    fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        let all = [
+            (true, "admin.listen", self.admin.listen),
+            (self.ykc.enabled, "ykc.listen", self.ykc.listen),
+            (self.ocpp.enabled, "ocpp.listen", self.ocpp.listen),
+        ];
+        all.into_iter().filter(|(enabled, ..)| *enabled).map(|(_, key, addr)| (key, addr)).collect()
     }
 
     /// The number of shards to start.
@@ -381,6 +407,14 @@ impl Config {
     }
 }
 
+/// A connection could be meant for either; port 0 takes a free one and collides with nobody.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // `::` also takes IPv4.
+    let covers = |any: IpAddr, ip: IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
 fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
@@ -391,6 +425,7 @@ fn host_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -401,5 +436,31 @@ mod tests {
             let found = config.validate().err().map(|error| error.key);
             assert_eq!(found, (!fits).then_some("limits.message_bytes"), "{bytes}");
         }
+    }
+
+    #[test]
+    fn listeners_may_not_share_a_port() {
+        for (ykc, ocpp, shared) in [
+            ("0.0.0.0:9100", "0.0.0.0:9100", true),
+            ("0.0.0.0:9100", "127.0.0.1:9100", true),
+            ("127.0.0.1:9100", "[::]:9100", true),
+            ("[::1]:9100", "0.0.0.0:9100", false),
+            ("127.0.0.1:9100", "127.0.0.2:9100", false),
+            ("0.0.0.0:9100", "0.0.0.0:9101", false),
+            ("0.0.0.0:0", "0.0.0.0:0", false),
+        ] {
+            let mut config = Config::default();
+            (config.ykc.listen, config.ocpp.listen) = (ykc.parse().unwrap(), ocpp.parse().unwrap());
+            let said = config.validate().map_err(|error| error.to_string());
+            match said {
+                Err(said) => assert!(shared && said.contains("ykc.listen") && said.contains("ocpp.listen"), "{said}"),
+                Ok(()) => assert!(!shared, "{ykc} {ocpp}"),
+            }
+            config.ykc.enabled = false;
+            config.validate().unwrap();
+        }
+        let config = Config::default();
+        assert_eq!(config.listens_on(([127, 0, 0, 1], 9190).into()), Some("admin.listen"));
+        assert_eq!(config.listens_on(([127, 0, 0, 1], 8080).into()), None);
     }
 }

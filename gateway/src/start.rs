@@ -170,6 +170,7 @@ fn open_listeners(config: &Config, shards: usize) -> Result<Opened, RunError> {
         }
         let what = format!("{key} {listen}");
         let tls = tls.as_ref().map(Tls::load).transpose().map_err(failed("the certificate"))?;
+        accept::probe(listen).map_err(failed(&what))?;
         let mut addr = listen;
         for listeners in &mut all {
             let socket = accept::listen(addr, config.limits.backlog).map_err(failed(&what))?;

@@ -36,6 +36,17 @@ pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> io::Result<std::net::Tcp
     Ok(socket.into())
 }
 
+/// Fails if somebody listens on `addr`, even one that would share it: a second process there would take half of the chargers.
+///
+/// # Errors
+/// When the address is taken or cannot be bound.
+pub(crate) fn probe(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // What an earlier process left in TIME_WAIT is nobody's.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())
+}
+
 /// Takes connections until `stop`, then what is left in the kernel's queue: a connection that the kernel has completed is
 /// served or said goodbye to, never reset.
 pub(crate) async fn run(

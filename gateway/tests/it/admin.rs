@@ -47,11 +47,18 @@ async fn health_status_and_metrics_are_served() {
 #[tokio::test]
 async fn a_taken_port_is_an_error_that_names_it() {
     let rig = Rig::start().await;
-    let mut config = crate::common::quick();
-    config.admin.listen = rig.gateway.admin_addr;
-    let log = Arc::clone(&rig.log) as Arc<dyn events::log::EventLog>;
-    let error = gateway::start(config, log, events::clock::Clock::REAL, Arc::new(String::new), Default::default());
-    let error = error.await.unwrap_err().to_string();
-    assert!(error.contains("admin.listen"), "{error}");
+    let (ykc, ocpp, admin) = (rig.gateway.ykc_addr.unwrap(), rig.gateway.ocpp_addr.unwrap(), rig.gateway.admin_addr);
+    for key in ["admin.listen", "ykc.listen", "ocpp.listen"] {
+        let mut config = crate::common::quick();
+        match key {
+            "admin.listen" => config.admin.listen = admin,
+            "ykc.listen" => config.ykc.listen = ykc,
+            _ => config.ocpp.listen = ocpp,
+        }
+        let log = Arc::clone(&rig.log) as Arc<dyn events::log::EventLog>;
+        let error = gateway::start(config, log, events::clock::Clock::REAL, Arc::new(String::new), Default::default());
+        let error = error.await.unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("in use"), "{error}");
+    }
     rig.drained().await;
 }
