@@ -24,6 +24,7 @@ on_both! {
     timers_fire_on_the_platforms_clock
     a_backlog_is_applied_before_timers
     a_card_is_paid_by_its_account
+    records_without_a_number_are_orders_of_their_own
     offline_and_back
     samples_are_bounded
 }
@@ -319,6 +320,27 @@ async fn a_card_is_paid_by_its_account(on: On) {
         let list = app.get(&format!("/v1/orders?account={account}")).await.expect(200);
         assert_eq!(list["items"][0]["total_fen"], fen, "{list}");
     }
+}
+
+/// The gateway names such a record by its digest: two are two orders, one that comes again is still one.
+async fn records_without_a_number_are_orders_of_their_own(on: On) {
+    let app = App::start(on).await;
+    let t = app.now();
+    for energy_e4 in [200_000, 100_000, 200_000] {
+        let mut record = record("", t - 60_000 * 50, t, energy_e4);
+        record.session = record.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        record.card = "00000000d1000002".into();
+        record.start_mode = proto::StartMode::OfflineCard.into();
+        app.say(YKC, 1, t, Body::TransactionRecorded(record));
+    }
+    app.say(YKC, 1, t, authorized(&session(9), "00000000d1000001"));
+    app.until("/v1/summary", |body| body["orders"]["STARTING"] == 1).await;
+    let summary = app.get("/v1/summary").await.expect(200);
+    assert_eq!(
+        (&summary["orders"]["COMPLETED"], &summary["booked_fen"]),
+        (&json!(2), &json!(2147 + 1073)),
+        "{summary}"
+    );
 }
 
 async fn offline_and_back(on: On) {

@@ -62,10 +62,10 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
         Incoming::Authorized { session, token, start_mode, tariff } => {
             check(&session)?;
             if work.by_session(charger, &session).is_none() {
-                free_connector(work, event);
                 let payer = payer_named(work, &token);
                 let placed = work.place(charger, event.connector, at_ms, payer, &clean(&tariff));
-                work.open(placed, at_ms, &Opening::Authorized { session, start_mode }, "event");
+                let order_no = work.open(placed, at_ms, &Opening::Authorized { session, start_mode }, "event");
+                take_connector(work, event, &order_no, None);
             }
         }
         Incoming::Started { session, token, input, offline } => {
@@ -106,34 +106,55 @@ fn give(work: &mut Work, order_no: &str, at_ms: i64, input: Input) {
     let _ = work.step(order_no, at_ms, input);
 }
 
-/// The next session begins on the connector: the one before cannot be running any more.
-fn free_connector(work: &mut Work, event: &Envelope) {
-    for order_no in work.live_orders(&event.charger, Some(event.connector)) {
-        give(work, &order_no, event.received_at_ms, Input::ConnectorTaken);
+/// A session begins on the connector: of those known there only the last can be running. That is another than this one when this
+/// event was held up on its way: it was received before the other began to charge, or (`queued_from_ms`) the charger was offline then
+/// and its own clock says so.
+fn take_connector(work: &mut Work, event: &Envelope, order_no: &str, queued_from_ms: Option<i64>) {
+    let at_ms = event.received_at_ms;
+    let earliest_ms = work.rules.limits.earliest_ms;
+    let from_ms = queued_from_ms.filter(|from_ms| *from_ms >= earliest_ms);
+    let mut overtaken = false;
+    for other in work.live_orders(&event.charger, Some(event.connector)) {
+        let Some(order) = work.order(&other).map(|row| &row.facts.order).filter(|_| other != order_no) else {
+            continue;
+        };
+        let heard_later = order.charging_at_ms.is_some_and(|charging_at_ms| at_ms < charging_at_ms);
+        let began_later = order.started_at_ms.zip(from_ms).is_some_and(|(other_ms, from_ms)| from_ms < other_ms);
+        if heard_later || began_later {
+            overtaken = true;
+        } else {
+            give(work, &other, at_ms, Input::ConnectorTaken);
+        }
+    }
+    if overtaken {
+        give(work, order_no, at_ms, Input::ConnectorTaken);
     }
 }
 
 fn started(work: &mut Work, event: &Envelope, session: String, token: &str, input: Input, offline: bool) {
     let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
+    let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
+    let queued_from_ms = offline.then_some(started_at_ms);
     let found = work.by_session(charger, &session).or_else(|| {
         let named = is_order_tag(token).then(|| work.by_tag(charger, token));
         named.flatten()
     });
     if let Some(order_no) = found {
-        for other in work.live_orders(charger, Some(event.connector)).into_iter().filter(|other| *other != order_no) {
-            give(work, &other, at_ms, Input::ConnectorTaken);
-        }
+        // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
+        let first = work.order(&order_no).is_some_and(|row| row.facts.order.awaits_start());
         give(work, &order_no, at_ms, input);
+        if first {
+            take_connector(work, event, &order_no, queued_from_ms);
+        }
         return;
     }
-    let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
-    free_connector(work, event);
     let payer = payer_named(work, token);
     let tariff = bound_tariff(work, charger);
     let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
     let id_tag = Some(clean(token)).filter(|tag| !tag.is_empty());
     let opening = Opening::Started { session, id_tag, started_at_ms, meter_start, offline };
-    work.open(placed, at_ms, &opening, "event");
+    let order_no = work.open(placed, at_ms, &opening, "event");
+    take_connector(work, event, &order_no, queued_from_ms);
 }
 
 fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {

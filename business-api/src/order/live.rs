@@ -57,7 +57,7 @@ pub(super) const fn stop_unanswered(work: &Work) -> bool {
 }
 
 /// What this says is older than the last turn of the order: live data comes on a topic of its own.
-fn stale(work: &Work) -> bool {
+pub(super) fn stale(work: &Work) -> bool {
     let since_ms = work.order.offline_since_ms.max(work.order.charging_at_ms);
     since_ms.is_some_and(|since_ms| work.at_ms < since_ms)
 }

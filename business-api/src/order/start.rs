@@ -118,8 +118,9 @@ pub(super) fn started(work: &mut Work, session: &str, started_at_ms: i64, meter_
             work.go("T5", State::Charging);
             work.order.charging_at_ms = Some(work.at_ms);
         }
+        State::Charging | State::Stopping if super::live::stale(work) => {}
         State::Charging | State::Stopping => super::live::seen_charging(work),
-        State::StartFailed if work.order.started_at_ms.is_none() && work.order.record.is_none() => {
+        State::StartFailed if work.order.awaits_start() => {
             // The platform has closed it: whatever flows now is outside the order, and should not flow.
             work.order.session = Some(session.to_owned());
             work.alarm(Alarm::LateStart);

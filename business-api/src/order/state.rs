@@ -344,6 +344,13 @@ pub struct Order {
 }
 
 impl Order {
+    /// Nothing has been heard of its start yet; the platform may have given it up meanwhile (T8).
+    #[must_use]
+    pub fn awaits_start(&self) -> bool {
+        let open = matches!(self.state, State::Starting | State::StartFailed);
+        open && self.started_at_ms.is_none() && self.record.is_none()
+    }
+
     /// The energy source of the settlement that is under way or done.
     #[must_use]
     pub fn energy_source(&self) -> EnergySource {

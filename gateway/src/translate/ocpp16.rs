@@ -184,14 +184,17 @@ fn take(sample: &mut MeterSampled, sampled: &SampledValue<'_>) -> bool {
 /// The digest covers what a retry repeats (transaction, meter, time, reason), not the spelling of the message.
 #[must_use]
 pub fn recorded(stop: &stop_transaction::Request<'_>, payload: &str, received_ms: i64) -> TransactionRecorded {
-    let session = stop.transaction_id.get().to_string();
+    let transaction = stop.transaction_id.get().to_string();
     let reason_raw = stop.reason.as_ref().map(|reason| reason.as_str().to_owned()).unwrap_or_default();
     let mut hash = Sha256::new();
     let meter = stop.meter_stop.energy_e4().to_string();
-    for part in [session.as_str(), &meter, stop.timestamp.text(), &reason_raw] {
+    for part in [transaction.as_str(), &meter, stop.timestamp.text(), &reason_raw] {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part.as_bytes());
     }
+    let digest = hash.finalize();
+    // 0 and -1 are what stations send that never got an id: not one session, but each stop one of its own.
+    let session = if stop.transaction_id.get() > 0 { transaction } else { hex::encode(digest) };
     let samples = stop
         .transaction_data
         .iter()
@@ -202,7 +205,7 @@ pub fn recorded(stop: &stop_transaction::Request<'_>, payload: &str, received_ms
         })
         .collect();
     TransactionRecorded {
-        digest: hash.finalize().to_vec().into(),
+        digest: digest.to_vec().into(),
         started_at_ms: None,
         ended_at_ms: time_or(&stop.timestamp, received_ms),
         meter_start_e4: None,

@@ -13,10 +13,23 @@ use events::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// A trade number as the id of a session: 32 hex digits, or empty if it is zero.
+/// The trade number of a frame; zero if it names nothing. A charger that has none sends zeros, or what an erased memory holds.
+#[must_use]
+pub fn named(trade: TradeNo) -> TradeNo {
+    if trade.0 == [0xff; 16] { TradeNo::ZERO } else { trade }
+}
+
+/// A trade number as the id of a session: 32 hex digits, or empty if it names nothing.
 #[must_use]
 pub fn session_id(trade: TradeNo) -> String {
-    if trade.is_zero() { String::new() } else { hex::encode(trade.0) }
+    if named(trade).is_zero() { String::new() } else { hex::encode(trade.0) }
+}
+
+/// The session of a record. Where its trade number names nothing the bill names itself, by its digest: else all such records
+/// of a charger would be taken for one session, and only the first of them for money.
+fn session_of_record(trade: TradeNo, digest: &[u8]) -> String {
+    let session = session_id(trade);
+    if session.is_empty() { hex::encode(digest) } else { session }
 }
 
 /// 0x01.
@@ -55,7 +68,7 @@ pub fn status(view: &RealTimeView<'_>, after_session: bool) -> ConnectorStatus {
 /// 0x13.
 #[must_use]
 pub fn meter_sampled(view: &RealTimeView<'_>, status: ConnectorStatus) -> MeterSampled {
-    let trade = view.trade_no();
+    let trade = named(view.trade_no());
     let in_session = !trade.is_zero();
     let (volts, amps) = (view.voltage().0, view.current().0);
     MeterSampled {
@@ -116,7 +129,7 @@ pub fn recorded(view: &RecordView<'_>, raw: &[u8]) -> TransactionRecorded {
     let card = view.physical_card();
     let (reason, flag) = (view.stop_reason(), view.trade_flag());
     TransactionRecorded {
-        session: hex::encode(view.trade_no().0),
+        session: session_of_record(view.trade_no(), &digest),
         digest: digest.to_vec().into(),
         started_at_ms: view.start_time().utc_ms(),
         // 0 (1970) where the charger's clock gave no time: consumers see an implausible end and hold the order.

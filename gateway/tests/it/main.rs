@@ -20,6 +20,7 @@ mod malformed_ykc;
 mod money_acked_after_log;
 mod ocpp_session;
 mod panicking_session;
+mod record_without_number;
 mod slow_reader;
 mod start_recorded_first;
 mod tls;

@@ -77,7 +77,7 @@ impl Gun {
         if self.trade_no.is_zero() {
             return None;
         }
-        let trade_no = view.trade_no();
+        let trade_no = translate::ykc::named(view.trade_no());
         if !trade_no.is_zero() && trade_no != self.trade_no {
             return Some("other_session");
         }
@@ -122,7 +122,7 @@ impl Pile {
             self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
         }
         let Some(gun) = self.gun(view.gun()) else { return };
-        let trade_no = view.trade_no();
+        let trade_no = translate::ykc::named(view.trade_no());
         let over = gun.over(view);
         let ended = over.map(|reason| (std::mem::replace(&mut gun.trade_no, TradeNo::ZERO), reason));
         if let Some((session, _)) = ended {
@@ -188,6 +188,9 @@ impl Pile {
 
     /// The record of a session is here: it is over, whatever late frames say. It is settled when the log has the record.
     pub(super) fn on_recorded(&mut self, cx: &Context<'_>, gun: ykc::Gun, trade_no: TradeNo) {
+        if translate::ykc::named(trade_no).is_zero() {
+            return; // it may be the record of any session
+        }
         let Some(gun) = self.gun(gun) else { return };
         gun.recorded = trade_no;
         if gun.trade_no == trade_no {
