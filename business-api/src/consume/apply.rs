@@ -40,9 +40,10 @@ pub(super) fn apply_stale(work: &mut Work, event: &Envelope) -> Result<(), Strin
     Ok(())
 }
 
-/// The tags that name an order: "R" and 19 more.
-pub(super) fn is_order_tag(tag: &str) -> bool {
-    tag.len() == 20 && tag.starts_with('R') && tag.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// The tag of an order in what a charger says, in whatever case: "R" and 19 more.
+pub(super) fn order_tag(said: &str) -> Option<String> {
+    let tag = said.to_ascii_uppercase();
+    (tag.len() == 20 && tag.starts_with('R') && tag.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(tag)
 }
 
 fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), String> {
@@ -135,10 +136,8 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
     let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
     let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
     let queued_from_ms = offline.then_some(started_at_ms);
-    let found = work.by_session(charger, &session).or_else(|| {
-        let named = is_order_tag(token).then(|| work.by_tag(charger, token));
-        named.flatten()
-    });
+    let found =
+        work.by_session(charger, &session).or_else(|| order_tag(token).and_then(|tag| work.by_tag(charger, &tag)));
     if let Some(order_no) = found {
         // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
         let first = work.order(&order_no).is_some_and(|row| row.facts.order.awaits_start());
@@ -188,14 +187,9 @@ fn payer_of(work: &Work, record: &Record) -> Option<String> {
     payer_named(work, by_mode)
 }
 
-/// How a card, a car or an idTag may stand in the registry: as it was said; cards are kept in lower case, VINs in upper case, and an
-/// idTag is the same in any case (OCPP 1.6 CiString20).
-pub(super) fn spellings(said: &str) -> [String; 3] {
-    [said.to_owned(), said.to_ascii_lowercase(), said.to_ascii_uppercase()]
-}
-
+/// Who pays for a card, a car or an idTag, in whatever case it is said (an idTag has none: OCPP 1.6 CiString20).
 fn payer_named(work: &Work, said: &str) -> Option<String> {
-    spellings(said).iter().find_map(|uid| work.tokens.get(uid)).map(|token| token.account.clone())
+    work.tokens.get(&said.to_ascii_lowercase()).map(|token| token.account.clone())
 }
 
 fn bound_tariff(work: &Work, charger: &str) -> String {

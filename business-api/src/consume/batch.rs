@@ -129,23 +129,21 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
         match &event.envelope.body {
             Some(Body::SessionAuthorized(it)) => {
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.extend(apply::spellings(&it.token));
+                wanted.tokens.insert(it.token.clone());
                 wanted.tariffs.insert(it.tariff.clone());
             }
             Some(Body::SessionStarted(it)) => {
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.extend(apply::spellings(&it.token));
-                if apply::is_order_tag(&it.token) {
-                    wanted.tags.insert(it.token.clone());
-                }
+                wanted.tokens.insert(it.token.clone());
+                wanted.tags.extend(apply::order_tag(&it.token));
             }
             Some(Body::SessionEnded(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::TransactionRecorded(it)) => {
                 wanted.billing = true;
                 wanted.sessions.insert(it.session.clone());
-                wanted.tokens.extend(apply::spellings(&it.token));
-                wanted.tokens.extend(apply::spellings(&it.card));
-                wanted.tokens.extend(apply::spellings(&it.vin));
+                wanted.tokens.insert(it.token.clone());
+                wanted.tokens.insert(it.card.clone());
+                wanted.tokens.insert(it.vin.clone());
             }
             Some(Body::MeterSampled(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::CommandAnswered(it)) => drop(wanted.commands.insert(it.command_id.clone())),

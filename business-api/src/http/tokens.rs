@@ -41,8 +41,8 @@ pub(super) async fn one(
     InPath(uid): InPath<String>,
 ) -> Result<Json<Value>, Problem> {
     let mut tx = state.store.read(caller.tenant).await?;
-    let rows = tx.tokens_of(caller.tenant, &[uid]).await?;
-    rows.first().map(|found| Json(token(found))).ok_or_else(|| Problem::not_found("token"))
+    let found = stored(&mut tx, caller.tenant, &uid).await?.ok_or_else(|| Problem::not_found("token"))?;
+    Ok(Json(token(&found)))
 }
 
 fn token(token: &Token) -> Value {
@@ -114,7 +114,7 @@ impl TokenBody {
 }
 
 async fn stored(tx: &mut Tx, tenant: TenantId, uid: &str) -> Result<Option<Token>, Problem> {
-    Ok(tx.tokens_of(tenant, &[uid.to_owned()]).await?.pop())
+    Ok(tx.token(tenant, uid).await?)
 }
 
 pub(super) async fn create(

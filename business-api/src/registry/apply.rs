@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ApplyError, Change, ChangeKind, Problem, Report,
-    check::{Plan, Secret, TenantPlan},
+    check::{Plan, Secret, TenantPlan, only_case},
     file::At,
 };
 use crate::store::{
@@ -123,10 +123,19 @@ async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &
         }
     }
     let uids: Vec<String> = wanted.tokens.iter().map(|token| token.value.uid.clone()).collect();
-    let tokens: BTreeMap<_, _> =
-        tx.tokens_of(tenant, &uids).await?.into_iter().map(|token| (token.uid.clone(), token)).collect();
+    let mut tokens: BTreeMap<String, Vec<Token>> = BTreeMap::new();
+    for token in tx.tokens_of(tenant, &uids).await? {
+        tokens.entry(token.uid.to_ascii_lowercase()).or_default().push(token);
+    }
     for token in &wanted.tokens {
-        apply_token(tx, tenant, tokens.get(&token.value.uid), token, diff).await?;
+        let uid = &token.value.uid;
+        let stored = tokens.get(&uid.to_ascii_lowercase()).map_or(&[][..], Vec::as_slice);
+        let before = stored.iter().find(|stored| stored.uid == *uid);
+        if let (None, Some(other)) = (before, stored.first()) {
+            diff.problems.push(token.problem("uid", only_case(&other.uid)));
+        } else {
+            apply_token(tx, tenant, before, token, diff).await?;
+        }
     }
     Ok(())
 }

@@ -93,17 +93,26 @@ pub(super) fn check(entries: &Entries, problems: &mut Vec<Problem>) -> Plan {
             place(&mut plan, entry, entry.value.tenant, problems, |tenant| &mut tenant.chargers, charger);
         }
     }
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<(i64, String), String> = BTreeMap::new();
     for entry in &entries.tokens {
         if let Some(token) = check_token(entry, problems) {
-            if seen.insert((entry.value.tenant, token.uid.clone())) {
-                place(&mut plan, entry, entry.value.tenant, problems, |tenant| &mut tenant.tokens, token);
-            } else {
-                problems.push(entry.problem("uid", "is there twice"));
+            let any_case = (entry.value.tenant, token.uid.to_ascii_lowercase());
+            match seen.get(&any_case) {
+                Some(uid) if *uid == token.uid => problems.push(entry.problem("uid", "is there twice")),
+                Some(uid) => problems.push(entry.problem("uid", only_case(uid))),
+                None => {
+                    seen.insert(any_case, token.uid.clone());
+                    place(&mut plan, entry, entry.value.tenant, problems, |tenant| &mut tenant.tokens, token);
+                }
             }
         }
     }
     plan
+}
+
+/// Why a token cannot be beside another one.
+pub(super) fn only_case(uid: &str) -> String {
+    format!("differs only in case from the token {uid}; a token is found in any case")
 }
 
 fn place<E, T>(

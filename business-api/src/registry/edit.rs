@@ -15,6 +15,7 @@ use super::{
     },
     check::{
         Known, RATED_POWER_W, Secret, check_charger, check_default_tariff, check_station, check_tariff, check_token,
+        only_case,
     },
     file::{At, ChargerEntry, StationEntry, TariffEntry, TokenEntry},
 };
@@ -183,7 +184,14 @@ pub(crate) async fn put_token(
     let (entry, mut problems) = (alone(entry), Vec::new());
     let checked = check_token(&entry, &mut problems);
     let uid = checked.as_ref().map_or(entry.value.uid.as_str(), |token| token.uid.as_str()).to_owned();
-    let before = tx.tokens_of(tenant, std::slice::from_ref(&uid)).await?.pop();
+    let mut before = None;
+    for stored in tx.tokens_of(tenant, std::slice::from_ref(&uid)).await? {
+        match (which, stored.uid == uid) {
+            (_, true) => before = Some(stored),
+            (Which::New, false) => problems.push(entry.problem("uid", only_case(&stored.uid))),
+            (Which::Stored(_), false) => {} // An older version took both: each can be changed, and taken away.
+        }
+    }
     judge(which, &uid, "uid", before.as_ref(), problems)?;
     let Some(token) = checked else { return Err(EditError::Missing) };
     let mut diff = Diff::default();

@@ -374,14 +374,25 @@ impl Tx {
         self.all(sql, args![tenant, after, limit]).await?.iter().map(token).collect()
     }
 
-    /// Tokens by uid.
+    /// Tokens by uid, in whatever case that is written.
     ///
     /// # Errors
     /// What the database says.
     pub async fn tokens_of(&mut self, tenant: TenantId, uids: &[String]) -> Result<Vec<Token>, DbError> {
         let sql = "SELECT uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account FROM tokens \
-                   WHERE tenant_id = $1 AND uid IN ({in})";
-        self.all_in(sql, args![tenant], uids).await?.iter().map(token).collect()
+                   WHERE tenant_id = $1 AND any_case IN ({in}) ORDER BY uid";
+        let any_case: Vec<String> = uids.iter().map(|uid| uid.to_ascii_lowercase()).collect();
+        self.all_in(sql, args![tenant], &any_case).await?.iter().map(token).collect()
+    }
+
+    /// The token of exactly this uid.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn token(&mut self, tenant: TenantId, uid: &str) -> Result<Option<Token>, DbError> {
+        let sql = "SELECT uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account FROM tokens \
+                   WHERE tenant_id = $1 AND uid = $2";
+        self.one(sql, args![tenant, uid]).await?.as_ref().map(token).transpose()
     }
 
     /// Adds or replaces a token.

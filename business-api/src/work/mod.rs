@@ -83,6 +83,7 @@ pub(crate) struct Work {
     pub connectors_changed: BTreeSet<(String, u32)>,
     pub commands: HashMap<String, CommandRow>,
     commands_changed: BTreeSet<String>,
+    /// By uid in lower case.
     pub tokens: HashMap<String, Token>,
     orders: HashMap<String, OrderRow>,
     /// State and exception at the beginning, for what is told to the outside.
@@ -143,7 +144,7 @@ impl Work {
             connectors_changed: BTreeSet::new(),
             commands: commands.into_iter().map(|row| (row.command_id.clone(), row)).collect(),
             commands_changed: BTreeSet::new(),
-            tokens: tokens.into_iter().map(|token| (token.uid.clone(), token)).collect(),
+            tokens: tokens.into_iter().map(|token| (token.uid.to_ascii_lowercase(), token)).collect(),
             orders: HashMap::new(),
             orders_changed: BTreeMap::new(),
             by_session: HashMap::new(),

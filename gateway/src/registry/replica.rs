@@ -69,7 +69,14 @@ impl Replica {
                 self.tariffs.insert(rest.into(), Arc::new(tariff));
             }
             ("charger", None) => drop(self.chargers.remove(rest)),
-            ("token", None) => drop(self.tokens.remove(rest.to_ascii_lowercase().as_str())),
+            // Only the one that is meant: of two that differ in case (older versions took both) the last told is kept.
+            ("token", None) => {
+                let uid = rest.split_once('/').map(|(_, uid)| uid);
+                drop(
+                    self.tokens
+                        .remove_if(rest.to_ascii_lowercase().as_str(), |_, token| uid == Some(token.uid.as_str())),
+                );
+            }
             ("tariff", None) => drop(self.tariffs.remove(rest)),
             ("charger" | "token" | "tariff", Some(_)) => return Err(ReplicaError::Kind),
             _ => return Err(ReplicaError::Key),
@@ -159,6 +166,8 @@ mod tests {
                 assert_eq!(replica.token(1, &asked).unwrap().uid, uid);
             }
         }
+        replica.apply(b"token/1/TAG-X", None).unwrap();
+        assert!(replica.token(1, "Tag-x").is_some(), "another token was taken away");
         replica.apply(b"token/1/Tag-x", None).unwrap();
         assert!(replica.token(1, "TAG-X").is_none());
     }

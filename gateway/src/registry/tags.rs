@@ -17,6 +17,11 @@ struct Tags {
     order: VecDeque<(Box<str>, Box<str>)>,
 }
 
+/// An id tag is the same in any case (OCPP 1.6 CiString20).
+fn key(charger: &str, id_tag: &str) -> (Box<str>, Box<str>) {
+    (Box::from(charger), id_tag.to_ascii_lowercase().into_boxed_str())
+}
+
 /// A bounded memory of (charger, id tag). Locked for nanoseconds, only by starts and authorisations.
 #[derive(Debug, Default)]
 pub struct RemoteTags(Mutex<Tags>);
@@ -31,7 +36,7 @@ impl RemoteTags {
             let Some(first) = tags.order.pop_front() else { break };
             tags.until.remove(&first);
         }
-        let key = (Box::from(charger), Box::from(id_tag));
+        let key = key(charger, id_tag);
         if tags.until.insert(key.clone(), expires_at_ms.saturating_add(GRACE_MS)).is_none() {
             tags.order.push_back(key);
         }
@@ -41,7 +46,7 @@ impl RemoteTags {
     #[must_use]
     pub fn knows(&self, charger: &str, id_tag: &str, now_ms: i64) -> bool {
         let tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tags.until.get(&(Box::from(charger), Box::from(id_tag))).is_some_and(|&until| now_ms <= until)
+        tags.until.get(&key(charger, id_tag)).is_some_and(|&until| now_ms <= until)
     }
 }
 
@@ -56,6 +61,7 @@ mod tests {
         assert!(tags.knows("A", "R1", 1_000 + GRACE_MS));
         assert!(!tags.knows("A", "R1", 1_001 + GRACE_MS));
         assert!(!tags.knows("B", "R1", 0));
+        assert!(tags.knows("A", "r1", 0), "in any case");
     }
 
     #[test]
