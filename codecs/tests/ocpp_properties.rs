@@ -77,6 +77,71 @@ fn exercise(text: &str) {
     let _ = scale_decimal(text, 4);
 }
 
+/// A JSON number: sign, digits in front of the point, digits behind it, exponent.
+#[derive(Clone, Debug)]
+struct Numeral {
+    negative: bool,
+    front: String,
+    behind: String,
+    exponent: Option<i32>,
+}
+
+impl Numeral {
+    fn text(&self) -> String {
+        let sign = if self.negative { "-" } else { "" };
+        let point = if self.behind.is_empty() { "" } else { "." };
+        let exponent = self.exponent.map(|exponent| format!("e{exponent}")).unwrap_or_default();
+        format!("{sign}{}{point}{}{exponent}", self.front, self.behind)
+    }
+
+    /// Its digits, and how many of them (perhaps below none, or beyond the last) stand in front of the point × 10^`places`.
+    fn digits(&self, places: i32) -> (String, i32) {
+        let digits = format!("{}{}", self.front, self.behind);
+        (digits, i32::try_from(self.front.len()).unwrap() + self.exponent.unwrap_or(0) + places)
+    }
+
+    fn is_whole(&self) -> bool {
+        let (digits, point) = self.digits(0);
+        digits.char_indices().all(|(at, digit)| digit == '0' || i32::try_from(at).unwrap() < point)
+    }
+}
+
+/// Numbers of any size and length, with their rounding edges: a 4 or a 5, and nines, or noughts and a last 1, behind it.
+fn numeral() -> impl Strategy<Value = Numeral> {
+    let front = prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,8}", "[1-9][0-9]{0,45}", "[1-9]0{0,45}"];
+    let behind = prop_oneof![
+        Just(String::new()),
+        "[0-9]{1,6}",
+        "[0-9]{0,5}[45]",
+        "[0-9]{0,5}4[9]{10,50}",
+        "[0-9]{0,5}50{10,50}1?",
+        "0{1,60}[0-9]{1,3}",
+    ];
+    let exponent = prop_oneof![4 => Just(None), 2 => (-6..6).prop_map(Some), 2 => (-70..70).prop_map(Some), 1 => (-20_000..20_000).prop_map(Some)];
+    (any::<bool>(), front, behind, exponent).prop_map(|(negative, front, behind, exponent)| Numeral {
+        negative,
+        front,
+        behind,
+        exponent,
+    })
+}
+
+/// The numeral × 10^`places` as one does it on paper: move the point, look at the next digit, carry. `None`: no `i64`.
+fn schoolbook(spelt: &Numeral, places: i32) -> Option<i64> {
+    let (digits, point) = spelt.digits(places);
+    let digit =
+        |at: i32| usize::try_from(at).ok().and_then(|at| digits.as_bytes().get(at)).map_or(0, |byte| byte - b'0');
+    if digits.bytes().all(|digit| digit == b'0') || point < 0 {
+        return Some(0);
+    }
+    let mut magnitude = 0i128;
+    for at in 0..point {
+        magnitude = magnitude.checked_mul(10)?.checked_add(i128::from(digit(at)))?;
+    }
+    magnitude += i128::from(digit(point) >= 5);
+    i64::try_from(if spelt.negative { -magnitude } else { magnitude }).ok()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -179,5 +244,42 @@ proptest! {
             let expect = (whole.abs() + 5) / 10 * whole.signum();
             prop_assert_eq!(scale_decimal(&text, i32::try_from(places).unwrap() - 1), Ok(expect));
         }
+    }
+
+    #[test]
+    fn energies_are_read_exactly_from_any_spelling(spelt in numeral(), quoted in any::<bool>()) {
+        let exact = schoolbook(&spelt, 1);
+        let value = if quoted { format!("\"{}\"", spelt.text()) } else { spelt.text() };
+
+        let stop = format!(r#"{{"transactionId":7,"meterStop":{value},"timestamp":"2026-11-21T10:08:09Z"}}"#);
+        let read = v16::stop_transaction::Request::parse(&stop).ok().map(|stop| stop.meter_stop.energy_e4());
+        prop_assert_eq!(read, exact, "meterStop {}", value);
+        let start = format!(
+            r#"{{"connectorId":1,"idTag":"T","meterStart":{value},"timestamp":"2026-11-21T10:08:09Z"}}"#
+        );
+        let read = v16::start_transaction::Request::parse(&start).ok().map(|start| start.meter_start.energy_e4());
+        prop_assert_eq!(read, exact, "meterStart {}", value);
+
+        for (unit, places) in [("Wh", 1), ("kWh", 4)] {
+            let values = format!(
+                r#"{{"connectorId":1,"meterValue":[{{"timestamp":"2026-11-21T10:08:09Z","sampledValue":[{{"value":{value},"unit":"{unit}"}}]}}]}}"#
+            );
+            let read = v16::meter_values::Request::parse(&values).unwrap();
+            prop_assert_eq!(
+                read.meter_value[0].energy_import_register_e4(), schoolbook(&spelt, places), "{} {}", value, unit
+            );
+            prop_assert_eq!(read.meter_value[0].sampled_value[0].value.as_str(), spelt.text());
+        }
+    }
+
+    #[test]
+    fn an_integer_is_that_integer_or_refused(spelt in numeral()) {
+        let stop = format!(
+            r#"{{"transactionId":{},"meterStop":1,"timestamp":"2026-11-21T10:08:09Z"}}"#, spelt.text()
+        );
+        let read = v16::stop_transaction::Request::parse(&stop).ok().map(|stop| stop.transaction_id.get());
+        // Whole: ten times as large is exactly ten times as large.
+        let whole = schoolbook(&spelt, 0).filter(|_| spelt.is_whole());
+        prop_assert_eq!(read, whole);
     }
 }

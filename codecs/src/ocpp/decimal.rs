@@ -32,10 +32,8 @@ struct Decimal {
     digits: u128,
     /// value = digits × 10^exponent
     exponent: i32,
-    /// Non-zero digits behind those that `digits` can hold.
+    /// Non-zero digits behind those that `digits` can hold: it holds 36 at least, an `i64` has 19.
     cut: bool,
-    /// Digits in front of the point that `digits` cannot hold: no integer of ours can either.
-    too_long: bool,
 }
 
 impl Decimal {
@@ -45,7 +43,7 @@ impl Decimal {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] | rest => (false, rest),
         };
-        let mut it = Self { negative, digits: 0, exponent: 0, cut: false, too_long: false };
+        let mut it = Self { negative, digits: 0, exponent: 0, cut: false };
         let (mut seen, mut fraction) = (false, false);
         while let [byte, tail @ ..] = rest {
             match byte {
@@ -54,11 +52,10 @@ impl Decimal {
                     seen = true;
                     if it.digits < ROOM {
                         it.digits = it.digits * 10 + digit;
-                        it.exponent -= i32::from(fraction);
-                    } else if fraction {
-                        it.cut |= digit != 0;
+                        it.exponent = it.exponent.saturating_sub(i32::from(fraction));
                     } else {
-                        it.too_long = true;
+                        it.cut |= digit != 0;
+                        it.exponent = it.exponent.saturating_add(i32::from(!fraction));
                     }
                 }
                 b'.' if !fraction => fraction = true,
@@ -74,9 +71,6 @@ impl Decimal {
     }
 
     fn scaled(&self, places: i32) -> Option<(i64, bool)> {
-        if self.too_long {
-            return None;
-        }
         let shift = self.exponent.saturating_add(places);
         let (magnitude, exact) = match 10u128.checked_pow(shift.unsigned_abs()) {
             _ if self.digits == 0 => (0, !self.cut),
@@ -88,11 +82,12 @@ impl Decimal {
             }
             None => (0, false),
         };
-        let value = i64::try_from(magnitude).ok()?;
-        Some((if self.negative { -value } else { value }, exact))
+        let magnitude = i128::try_from(magnitude).ok()?;
+        Some((i64::try_from(if self.negative { -magnitude } else { magnitude }).ok()?, exact))
     }
 }
 
+/// Saturates: no text is long enough to bring so large an exponent back.
 fn parse_exponent(text: &[u8]) -> Option<i32> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -104,7 +99,7 @@ fn parse_exponent(text: &[u8]) -> Option<i32> {
     let mut value = 0i32;
     for byte in digits {
         let digit = byte.is_ascii_digit().then(|| i32::from(byte - b'0'))?;
-        value = value.saturating_mul(10).saturating_add(digit).min(10_000);
+        value = value.saturating_mul(10).saturating_add(digit);
     }
     Some(if negative { -value } else { value })
 }
@@ -134,7 +129,12 @@ mod tests {
             ("0e99999999999", 4, Ok(0)),
             ("9223372036854775807", 0, Ok(i64::MAX)),
             ("922337203685477580.7", 1, Ok(i64::MAX)),
+            ("-9223372036854775808", 0, Ok(i64::MIN)),
             ("9223372036854775808", 0, Err(DecimalError::OutOfRange)),
+            ("-9223372036854775809", 0, Err(DecimalError::OutOfRange)),
+            // More digits than any integer holds, and yet a small number.
+            ("1000000000000000000000000000000000000000000e-42", 0, Ok(1)),
+            ("0.000000000000000000000000000000000000000000015e45", 0, Ok(15)),
             ("1e40", 0, Err(DecimalError::OutOfRange)),
             ("99999999999999999999999999999999999999999999", 0, Err(DecimalError::OutOfRange)),
             ("", 0, Err(DecimalError::Malformed)),

@@ -72,7 +72,7 @@ macro_rules! enumeration {
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
             #[inline]
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$crate::ocpp::Text<'a> as serde::Deserialize<'de>>::deserialize(deserializer).map(Self::from_text)
+                $crate::ocpp::Text::word(deserializer).map(Self::from_text)
             }
         }
     };

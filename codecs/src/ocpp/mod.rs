@@ -16,6 +16,7 @@ mod error_code;
 mod json;
 mod number;
 mod payload;
+mod scalar;
 mod text;
 mod time;
 mod write;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Deviation, Note, Notes, decimal::scale};
+use super::{Deviation, Note, Notes, decimal::scale, scalar::Scalar};
 
 /// An integer field. Holds all of `i64`, because stations send ids far outside of what the schema calls an integer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,13 +72,13 @@ impl Serialize for Int {
 impl<'de> Deserialize<'de> for Int {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (value, retyped) = deserializer.deserialize_any(Scaled { places: 0, exact: true })?;
+        let (value, retyped) = scaled(deserializer, 0, true)?;
         Ok(Self { value, retyped })
     }
 }
 
 /// A meter reading in Wh (`meterStart`, `meterStop`), kept in 0.1 Wh because some meters send a fraction where the
-/// schema wants an integer.
+/// schema wants an integer. Digits behind 0.1 Wh round half away from zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MeterWh {
     tenths: i64,
@@ -128,58 +128,26 @@ impl Serialize for MeterWh {
 
 impl<'de> Deserialize<'de> for MeterWh {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (tenths, retyped) = deserializer.deserialize_any(Scaled { places: 1, exact: false })?;
+        let (tenths, retyped) = scaled(deserializer, 1, false)?;
         // A fraction has its own flag.
         Ok(Self { tenths, retyped: retyped && tenths % 10 == 0 })
     }
 }
 
-/// Reads a number, in quotes or not, times 10^places. Yields the value and whether it was anything but a JSON integer.
-struct Scaled {
-    places: i32,
-    /// Refuse digits behind the last place instead of rounding them.
-    exact: bool,
-}
-
-impl Scaled {
-    fn text<E: de::Error>(self, text: &str) -> Result<(i64, bool), E> {
-        match scale(text, self.places) {
-            Ok((value, exact)) if exact || !self.exact => Ok((value, true)),
-            _ => Err(de::Error::invalid_value(de::Unexpected::Str(text), &self)),
-        }
-    }
-}
-
-impl de::Visitor<'_> for Scaled {
-    type Value = (i64, bool);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.exact { "an integer" } else { "a number" })
-    }
-
-    #[inline]
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(i64, bool), E> {
-        let factor = if self.places == 0 { 1 } else { 10 };
-        value
-            .checked_mul(factor)
-            .map(|value| (value, false))
-            .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Signed(value), &self))
-    }
-
-    #[inline]
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(i64, bool), E> {
-        match i64::try_from(value) {
-            Ok(value) => self.visit_i64(value),
-            Err(_) => Err(de::Error::invalid_value(de::Unexpected::Unsigned(value), &self)),
-        }
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(i64, bool), E> {
-        // The shortest text that reads back as this double has the digits that the sender wrote.
-        self.text(&value.to_string())
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<(i64, bool), E> {
-        self.text(text)
+/// Reads a number, in quotes or not, times 10^`places`, by decimal arithmetic on the sender's own digits. Yields the value
+/// and whether it was anything but a JSON integer. With `exact`, digits behind the last place are refused; without, they
+/// round half away from zero.
+#[inline]
+fn scaled<'de, D: Deserializer<'de>>(deserializer: D, places: i32, exact: bool) -> Result<(i64, bool), D::Error> {
+    let scalar = Scalar::deserialize(deserializer)?;
+    let expected = if exact { "an integer" } else { "a number" };
+    let (text, retyped) = match &scalar {
+        Scalar::Number(digits) => (*digits, digits.contains(['.', 'e', 'E'])),
+        Scalar::Text(text) => (&**text, true),
+        Scalar::Bool(_) | Scalar::Null => return Err(de::Error::invalid_type(scalar.unexpected(), &expected)),
+    };
+    match scale(text, places) {
+        Ok((value, nothing_lost)) if nothing_lost || !exact => Ok((value, retyped)),
+        _ => Err(de::Error::invalid_value(scalar.unexpected(), &expected)),
     }
 }

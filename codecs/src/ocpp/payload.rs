@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deviations, ErrorCode, Notes};
+use super::{Deviations, ErrorCode, Notes, scalar::BAD_ESCAPE};
 
 /// A typed payload: borrowed from the message when read, strict when written.
 pub trait Payload<'a>: Serialize + Deserialize<'a> {
@@ -131,6 +131,7 @@ impl PayloadError {
             serde_json::error::Category::Data if starts("missing field") => PayloadErrorKind::MissingField,
             serde_json::error::Category::Data if starts("duplicate field") => PayloadErrorKind::DuplicateField,
             serde_json::error::Category::Data if starts("invalid value") => PayloadErrorKind::BadValue,
+            serde_json::error::Category::Data if starts(BAD_ESCAPE) => PayloadErrorKind::Syntax,
             serde_json::error::Category::Data => PayloadErrorKind::WrongType,
             _ if starts("trailing characters") => PayloadErrorKind::Trailing,
             _ if starts("recursion limit exceeded") => PayloadErrorKind::TooDeep,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::ocpp::{Int, Note, Notes, Text, Timestamp, scale_decimal};
 
@@ -121,11 +122,10 @@ impl Serialize for Tenth {
         if self.0 % 10 == 0 {
             return serializer.serialize_i64(self.0 / 10);
         }
-        // A JSON number out of decimal digits: the text of a double with one decimal place is the shortest one.
+        // A JSON number out of decimal digits, as they are.
         let sign = if self.0 < 0 { "-" } else { "" };
         let text = format!("{sign}{}.{}", self.0.unsigned_abs() / 10, self.0.unsigned_abs() % 10);
-        let number: f64 = text.parse().map_err(serde::ser::Error::custom)?;
-        serializer.serialize_f64(number)
+        RawValue::from_string(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::{MeterValue, SampledValue};
-use crate::ocpp::text::TextOrNull;
+use crate::ocpp::text::{TextOrNull, WordOrNull};
 
 /// Samples that a list has room for at first; most have fewer.
 const SAMPLES_USUAL: usize = 8;
@@ -132,7 +132,10 @@ impl<'de: 'a, 'a> de::Visitor<'de> for Fill<'_, 'a> {
                 return Err(de::Error::duplicate_field(FIELDS.get(field as usize).copied().unwrap_or_default()));
             }
             seen |= bit;
-            let text = fields.next_value_seed(TextOrNull::new())?;
+            let text = match field {
+                Field::Value => fields.next_value_seed(TextOrNull)?,
+                _ => fields.next_value_seed(WordOrNull)?,
+            };
             match (field, text) {
                 (_, None) | (Field::Skipped, _) => {}
                 (Field::Value, Some(text)) => sample.value = text,
