@@ -96,6 +96,9 @@ impl Config {
             // A bill is made when the record arrives, before anybody knows when the connector will be free.
             return fail("billing.occupancy", "is rated by `evgate bill` only: the service does not charge it yet");
         }
+        if let Err((key, problem)) = self.billing.check().and_then(|()| self.orders.check()) {
+            return fail(key, problem);
+        }
         if !(1_000..=86_400_000).contains(&self.command_ttl_ms) {
             return fail("command_ttl_ms", "must be 1000..=86400000");
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use events::{
     clock::Clock,
-    log::{EmbeddedConfig, LogConfig},
+    log::{EmbeddedConfig, KafkaConfig, LogConfig},
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,31 @@ pub struct ClockConfig {
     pub origin_ms: i64,
     /// A moment of real time, UTC ms.
     pub real_origin_ms: i64,
+}
+
+impl ClockConfig {
+    /// Checks that the clock can run.
+    ///
+    /// # Errors
+    /// The key that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let invalid = |text: String| Err(ConfigError::Invalid(text));
+        if !(1..=3_600).contains(&self.factor) {
+            return invalid("clock.factor: must be 1..=3600".into());
+        }
+        for (key, ms) in [("origin_ms", self.origin_ms), ("real_origin_ms", self.real_origin_ms)] {
+            if !(0..=YEAR_2100_MS).contains(&ms) {
+                return invalid(format!("clock.{key}: must be 0..={YEAR_2100_MS} (the year 2100)"));
+            }
+        }
+        if self.factor > 1 && self.real_origin_ms == 0 {
+            return invalid(
+                "clock.real_origin_ms: a faster clock needs it and origin_ms, or it would have run fast since 1970"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Default for ClockConfig {
@@ -102,6 +127,9 @@ pub enum Parts {
     Api,
 }
 
+/// The frames of YKC have two digits for the year.
+const YEAR_2100_MS: i64 = 4_102_444_800_000;
+
 impl Config {
     /// Reads the file (none: defaults), applies the environment, and checks nothing yet.
     ///
@@ -115,6 +143,7 @@ impl Config {
             let parse = |error| ConfigError::Parse { file: file.to_path_buf(), error: Box::new(error) };
             // Typed once from the text: these errors show the line.
             table = toml::from_str(&text).map_err(parse)?;
+            log_keys(&table).map_err(|problem| ConfigError::Invalid(format!("{}: {problem}", file.display())))?;
             if !lacks_kind(&table) {
                 toml::from_str::<Self>(&text).map_err(parse)?;
             }
@@ -132,9 +161,7 @@ impl Config {
         let invalid = ConfigError::Invalid;
         self.telemetry.validate().map_err(invalid)?;
         self.log.validate().map_err(|error| invalid(format!("log.{error}")))?;
-        if !(1..=3_600).contains(&self.clock.factor) {
-            return Err(invalid("clock.factor: must be 1..=3600".into()));
-        }
+        self.clock.validate()?;
         if parts != Parts::Serve && matches!(self.log, LogConfig::Embedded(_)) {
             return Err(invalid(
                 "log.kind: the embedded log belongs to one process; gateway and api apart need \"kafka\" (or use `evgate serve`)"
@@ -143,6 +170,7 @@ impl Config {
         }
         if parts != Parts::Api {
             self.gateway.validate().map_err(|error| invalid(error.to_string()))?;
+            self.log_takes_every_message()?;
         }
         if parts != Parts::Gateway {
             self.api.validate().map_err(|error| invalid(format!("api.{error}")))?;
@@ -151,6 +179,22 @@ impl Config {
             && let Some(key) = self.gateway.listens_on(self.api.listen)
         {
             return Err(invalid(format!("api.listen: {} is also gateway.{key}", self.api.listen)));
+        }
+        Ok(())
+    }
+
+    /// An event holds its message and what was read out of it. One that is too large for the log could never be answered.
+    fn log_takes_every_message(&self) -> Result<(), ConfigError> {
+        let record_kbytes = match &self.log {
+            LogConfig::Embedded(log) => log.record_kbytes_max,
+            LogConfig::Kafka(log) => usize::try_from(log.record_kbytes_max).unwrap_or(usize::MAX),
+        };
+        let message_bytes = self.gateway.limits.message_bytes;
+        let least = (message_bytes + message_bytes * 3 / 4).div_ceil(1024);
+        if record_kbytes < least {
+            return Err(ConfigError::Invalid(format!(
+                "log.record_kbytes_max: must be at least {least} with gateway.limits.message_bytes = {message_bytes}"
+            )));
         }
         Ok(())
     }
@@ -164,6 +208,18 @@ impl Config {
         }
         self.api.database_url = format!("sqlite:{}", folder.join("evgate.db").display());
     }
+}
+
+/// Reads `[log]` as what its kind says: serde reads a tagged section by way of a copy, whose errors name no key.
+fn log_keys(table: &toml::Table) -> Result<(), String> {
+    let Some(log) = table.get("log").and_then(toml::Value::as_table) else { return Ok(()) };
+    let mut keys = log.clone();
+    let read = match keys.remove("kind").as_ref().map(|kind| kind.as_str()) {
+        None | Some(Some("embedded")) => EmbeddedConfig::deserialize(keys).err(),
+        Some(Some("kafka")) => KafkaConfig::deserialize(keys).err(),
+        Some(_) => None, // said by whoever reads the whole
+    };
+    read.map_or(Ok(()), |error| Err(format!("[log]: {}", error.to_string().trim_end())))
 }
 
 /// A `[log]` section that does not say of which kind it is.

@@ -53,7 +53,8 @@ Hex may hold spaces, line breaks, commas, 0x and `# comments`, and several frame
 between frames are skipped, and said. JSON field names of YKC frames are those of the protocol page in docs/;
 decimals are text with the scale of the frame (\"energy\":\"12.3400\" is kWh).
 
-Exit 0: everything decoded. Exit 65: something did not; it is said on stderr with its place, the rest is printed.
+Exit 0: everything decoded. Exit 65: something did not, or an OCPP payload is none that its action takes; it is said on
+stderr with its place (with --json also as \"error\" in the object), the rest is printed.
 ";
 
 /// What became of an input.

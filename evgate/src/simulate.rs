@@ -66,7 +66,8 @@ Examples:
 
 Ends when every session of the plan is over and its record confirmed, after --for, or at Ctrl-C; running sessions are
 then stopped at the charger and their records still delivered. Exit 1: a record was not confirmed.
-A faster clock: EVGATE__CLOCK__FACTOR=60 for the platform and the simulator alike, with the same origins.
+A faster clock: EVGATE__CLOCK__FACTOR=60 with EVGATE__CLOCK__ORIGIN_MS and EVGATE__CLOCK__REAL_ORIGIN_MS, all three the same
+for the platform and the simulator.
 ";
 
 /// How long records may still be delivered after the end.
@@ -79,6 +80,7 @@ impl SimulateArgs {
     fn fleet(&self) -> Result<FleetConfig, Failure> {
         let registry = FleetRegistry::read(&self.registry).or_exit(Exit::Data)?;
         let config = Config::load(self.config.as_deref(), std::env::vars()).or_exit(Exit::Usage)?;
+        config.clock.validate().or_exit(Exit::Usage)?;
         let chargers =
             registry.select(self.tenant, Some((self.ykc, &self.ykc_address)), Some((self.ocpp, &self.ocpp_address)));
         if chargers.is_empty() {

@@ -109,6 +109,114 @@ fn check_names_the_key_that_is_wrong() {
     }
 }
 
+/// Keys for which 2^31 - 1 is no nonsense: 25 days, a moment in 1970, a sum of money on a screen, "never".
+const MAY_BE_LARGE: [&str; 4] =
+    ["api.orders.", "clock.", "api.default_balance_fen", "gateway.coalesce.above_per_second"];
+
+/// Every number in the two example files, set to what nobody can mean.
+#[test]
+fn a_nonsense_number_is_refused_by_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evgate.toml");
+    let check = |table: &toml::Table| {
+        std::fs::write(&path, table.to_string()).unwrap();
+        let output = evgate(&["serve", "--check", "--config", path.to_str().unwrap()]);
+        (code(&output), stderr(&output))
+    };
+    let mut tried = 0;
+    for file in ["docs/evgate.toml", "docs/examples/evgate-cluster.toml"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let mut keys = Vec::new();
+        numbers(&toml::Value::Table(table.clone()), &mut Vec::new(), &mut keys);
+        for key in &keys {
+            let name = key.join(".");
+            for value in [i64::MIN, -1, i64::from(i32::MAX), i64::MAX] {
+                let large = value > 0 && MAY_BE_LARGE.iter().any(|prefix| name.starts_with(prefix));
+                if large && (value == i64::from(i32::MAX) || name == "gateway.coalesce.above_per_second") {
+                    continue;
+                }
+                let mut table = table.clone();
+                set(&mut table, key, value);
+                let (code, said) = check(&table);
+                assert_eq!(code, 64, "{file}: {name} = {value} is taken");
+                assert!(said.contains(key.last().unwrap().as_str()), "{name} = {value}: {said}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+}
+
+fn numbers(value: &toml::Value, at: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    match value {
+        toml::Value::Integer(_) => found.push(at.clone()),
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                at.push(name.clone());
+                numbers(value, at, found);
+                at.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn set(table: &mut toml::Table, key: &[String], value: i64) {
+    match key {
+        [last] => {
+            table.insert(last.clone(), toml::Value::Integer(value));
+        }
+        [first, rest @ ..] => set(table[first].as_table_mut().unwrap(), rest, value),
+        [] => {}
+    }
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused() {
+    for (name, value, key) in [
+        ("EVGATE__API__BILLING__LOSS_PERCENT", "101", "api.billing.loss_percent"),
+        ("EVGATE__API__BILLING__SERVICE_DISCOUNT_RATE", "10001", "api.billing.service_discount_rate"),
+        ("EVGATE__API__PLAUSIBILITY_PERCENT", "99", "api.plausibility_percent"),
+        ("EVGATE__CLOCK__FACTOR", "60", "clock.real_origin_ms"),
+        ("EVGATE__LOG__RECORD_KBYTES_MAX", "447", "log.record_kbytes_max: must be at least 448"),
+    ] {
+        let output = command(&["serve", "--check"]).env(name, value).output().unwrap();
+        assert_eq!(code(&output), 64, "{name}={value}");
+        assert!(stderr(&output).contains(key), "{}", stderr(&output));
+    }
+}
+
+/// The default build has no OpenSSL; librdkafka's own words for that name neither the feature nor the cure.
+#[cfg(not(feature = "kafka-tls"))]
+#[test]
+fn tls_towards_kafka_names_the_feature_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("evgate.toml");
+    for (table, property, value, needs) in [
+        ("options", "security.protocol", "SSL", true),
+        ("options", "security.protocol", "sasl_ssl", true),
+        ("options", "security.protocol", "plaintext", false),
+        ("options", "ssl.ca.location", "/etc/ca.pem", true),
+        ("options", "sasl.mechanisms", "SCRAM-SHA-512", true),
+        ("options", "sasl.mechanism", "PLAIN", false),
+        ("producer_options", "ssl.key.password", "secret-word", true),
+        ("consumer_options", "enable.ssl.certificate.verification", "false", true),
+    ] {
+        std::fs::write(&file, format!("[log]\nkind = \"kafka\"\n[log.{table}]\n\"{property}\" = \"{value}\"\n"))
+            .unwrap();
+        let output = evgate(&["gateway", "--check", "--config", file.to_str().unwrap()]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), if needs { 64 } else { 0 }, "{property} = {value}: {said}");
+        assert_eq!(
+            said.contains("--features kafka-tls") && said.contains(&format!("log.{table}.\"{property}\"")),
+            needs,
+            "{said}"
+        );
+        assert!(!said.contains("secret-word"));
+    }
+}
+
 #[test]
 fn a_config_file_that_is_not_there_exits_66() {
     let output = evgate(&["serve", "--check", "--config", "no/such/file.toml"]);
@@ -271,8 +379,30 @@ fn decode_reads_ocpp() {
     assert_eq!((&lines[1]["message_type"], &lines[1]["action"]), (&"CALLRESULT".into(), &"StopTransaction".into()));
     let said = stderr(&output);
     assert!(said.contains("line 3") && said.contains("line 5"), "{said}");
-    let wrong = evgate(&["decode", "--json", r#"[2,"9","StopTransaction",{"transactionId":"x"}]"#]);
-    assert!(stdout(&wrong).contains("not valid in OCPP 1.6"), "{}", stdout(&wrong));
+}
+
+#[test]
+fn decode_refuses_an_ocpp_payload_that_its_action_refuses() {
+    let fine = r#"[2,"8","Heartbeat",{}]"#;
+    let wrong = r#"[2,"9","StopTransaction",{"transactionId":"x"}]"#;
+    let input = format!("{fine}\n{wrong}\n{fine}\n");
+    for json in [false, true] {
+        let args = if json { &["decode", "--json"][..] } else { &["decode"] };
+        let output = with_stdin(args, input.as_bytes());
+        assert_eq!(code(&output), 65, "{args:?}");
+        let said = stderr(&output);
+        assert!(said.contains("line 2: not valid in OCPP 1.6: StopTransaction") && said.lines().count() == 1, "{said}");
+        assert!(stdout(&output).contains("not valid in OCPP 1.6"), "{}", stdout(&output));
+        if json {
+            let lines: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let errors: Vec<bool> = lines.iter().map(|line| line["error"].is_string()).collect();
+            assert_eq!(errors, [false, true, false]);
+        }
+    }
+    // What this release does not read is no fault of the input.
+    for unread in [r#"[2,"9","FirmwareStatusNotification",{"status":"Idle"}]"#, r#"[2,"9","NotifyEvent",{}]"#] {
+        assert_eq!(code(&evgate(&["decode", unread])), 0, "{unread}");
+    }
 }
 
 // --- bill ----------------------------------------------------------------------------------------------------------

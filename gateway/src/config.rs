@@ -286,6 +286,11 @@ impl Default for CoalesceConfig {
 /// The event made of a message has to fit into a record of the log (900 KiB with Kafka), or it could never be answered.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 
+/// No time-out is longer: whoever means "never" would not notice what hangs, and a time beyond what the clock holds is no time.
+const DAY_MS: u64 = 86_400_000;
+/// Nothing is counted that is more: it is the most files that a process may open.
+const COUNT_MAX: usize = 1 << 23;
+
 /// A setting that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("gateway.{key}: {problem}")]
@@ -315,8 +320,8 @@ impl Config {
         if !(self.ocpp.path.starts_with('/') && self.ocpp.path.ends_with('/')) {
             return bad("ocpp.path", "begins and ends with a slash");
         }
-        if self.ocpp.heartbeat_s == 0 {
-            return bad("ocpp.heartbeat_s", "at least 1: stations take 0 for their own default");
+        if !(1..=86_400).contains(&self.ocpp.heartbeat_s) {
+            return bad("ocpp.heartbeat_s", "1 to 86400 (a day); stations take 0 for their own default");
         }
         if self.ocpp.ping_after_ms == 0 || self.ocpp.silence_ms <= self.ocpp.ping_after_ms {
             return bad("ocpp.silence_ms", "longer than ping_after_ms, which is at least 1");
@@ -330,42 +335,44 @@ impl Config {
         if self.coalesce.sleep_us > 1_000 {
             return bad("coalesce.sleep_us", "0 to 1000: more would be felt");
         }
-        for (key, value) in [
-            ("ykc.silence_ms", self.ykc.silence_ms),
-            ("limits.login_ms", self.limits.login_ms),
-            ("limits.handshake_ms", self.limits.handshake_ms),
-            ("limits.half_frame_ms", self.limits.half_frame_ms),
-            ("limits.write_ms", self.limits.write_ms),
-            ("money.ack_ms", self.money.ack_ms),
-            ("money.start_ms", self.money.start_ms),
-            ("money.retry_ms", self.money.retry_ms),
-            ("commands.answer_ms", self.commands.answer_ms),
+        for (key, ms, least) in [
+            ("ykc.silence_ms", self.ykc.silence_ms, 1),
+            ("ykc.record_wait_ms", self.ykc.record_wait_ms, 0),
+            ("ocpp.silence_ms", self.ocpp.silence_ms, 1),
+            ("limits.login_ms", self.limits.login_ms, 1),
+            ("limits.handshake_ms", self.limits.handshake_ms, 1),
+            ("limits.half_frame_ms", self.limits.half_frame_ms, 1),
+            ("limits.write_ms", self.limits.write_ms, 1),
+            ("money.ack_ms", self.money.ack_ms, 1),
+            ("money.start_ms", self.money.start_ms, 1),
+            ("money.retry_ms", self.money.retry_ms, 1),
+            ("commands.answer_ms", self.commands.answer_ms, 1),
+            ("drain.delay_ms", self.drain.delay_ms, 0),
+            ("drain.spread_ms", self.drain.spread_ms, 0),
+            ("drain.deadline_ms", self.drain.deadline_ms, 0),
         ] {
-            if value == 0 {
-                return bad(key, "at least 1");
+            if !(least..=DAY_MS).contains(&ms) {
+                return bad(key, &format!("{least} to {DAY_MS} (a day)"));
             }
         }
-        for (key, value) in [
+        for (key, count) in [
             ("ykc.piles_per_connection", self.ykc.piles_per_connection),
             ("limits.connections", self.limits.connections),
             ("limits.connections_per_ip", self.limits.connections_per_ip),
+            ("limits.accepts_per_second", self.limits.accepts_per_second as usize),
             ("limits.handshakes", self.limits.handshakes),
             ("limits.pending_money", self.limits.pending_money),
             ("limits.stalled_events", self.limits.stalled_events),
+            ("limits.bad_in_a_row", self.limits.bad_in_a_row as usize),
+            ("limits.backlog", usize::try_from(self.limits.backlog).unwrap_or(0)),
             ("commands.queue", self.commands.queue),
             ("commands.held", self.commands.held),
             ("commands.shard_queue", self.commands.shard_queue),
             ("commands.remembered", self.commands.remembered),
         ] {
-            if value == 0 {
-                return bad(key, "at least 1");
+            if !(1..=COUNT_MAX).contains(&count) {
+                return bad(key, &format!("1 to {COUNT_MAX}"));
             }
-        }
-        if self.limits.connections > 1 << 23 {
-            return bad("limits.connections", "at most 8388608");
-        }
-        if self.limits.accepts_per_second == 0 || self.limits.bad_in_a_row == 0 || self.limits.backlog < 1 {
-            return bad("limits.accepts_per_second", "it, bad_in_a_row and backlog are at least 1");
         }
         let listeners = self.listeners();
         for (index, (key, addr)) in listeners.iter().enumerate() {

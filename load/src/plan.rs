@@ -178,10 +178,13 @@ impl Plan {
         if self.duration.is_zero() || self.duration > Duration::from_secs(24 * 3600) {
             return Err(PlanError::Duration);
         }
+        if self.warm_up > Duration::from_secs(24 * 3600) {
+            return Err(PlanError::WarmUp);
+        }
         if !(1..=64).contains(&self.threads) || self.threads > self.connections {
             return Err(PlanError::Threads);
         }
-        if self.logins_per_second == 0 {
+        if !(1..=1_000_000).contains(&self.logins_per_second) {
             return Err(PlanError::Logins);
         }
         match self.pace {
@@ -205,11 +208,14 @@ pub enum PlanError {
     /// Zero or over a day.
     #[error("the duration must be over 0 s and at most a day")]
     Duration,
+    /// Over a day.
+    #[error("the warm-up must be at most a day")]
+    WarmUp,
     /// Out of range.
     #[error("threads must be 1 to 64 and not more than connections")]
     Threads,
-    /// Zero.
-    #[error("logins per second must be at least 1")]
+    /// Zero or too large.
+    #[error("logins per second must be 1 to 1000000")]
     Logins,
     /// Zero or too large.
     #[error("the rate must be 1 to 5000000 messages per second")]

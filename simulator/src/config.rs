@@ -221,6 +221,14 @@ pub enum ConfigError {
     /// A range whose least is over its most.
     #[error("charger {0}: a range has its least above its most")]
     Range(String),
+    /// More than 1000 of 1000.
+    #[error("charger {charger}: {key} must be 0 to 1000")]
+    PerMille {
+        /// Whose.
+        charger: String,
+        /// Which.
+        key: &'static str,
+    },
 }
 
 impl FleetConfig {
@@ -259,6 +267,18 @@ impl FleetConfig {
         let ranges = [plan.first_gap_ms, plan.gap_ms, plan.energy_e4];
         if ranges.iter().any(|[least, most]| least > most) {
             return Err(ConfigError::Range(id()));
+        }
+        let faults = charger.faults.as_ref().unwrap_or(&self.faults);
+        let per_mille = [
+            ("plug_late_per_mille", plan.plug_late_per_mille),
+            ("drop_mid_message_per_mille", faults.drop_mid_message_per_mille),
+            ("split_write_per_mille", faults.split_write_per_mille),
+            ("broken_copy_per_mille", faults.broken_copy_per_mille),
+            ("duplicate_record_per_mille", faults.duplicate_record_per_mille),
+            ("garbage_per_mille", faults.garbage_per_mille),
+        ];
+        if let Some((key, _)) = per_mille.into_iter().find(|(_, value)| *value > 1000) {
+            return Err(ConfigError::PerMille { charger: id(), key });
         }
         let fits = |start: &&StartBy| matches!(start, StartBy::IdTag(_)) == (charger.protocol == Protocol::Ocpp16);
         if plan.sessions > 0 && !plan.starts.iter().any(|start| fits(&start)) {

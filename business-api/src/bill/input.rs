@@ -152,6 +152,29 @@ pub struct Options {
     pub occupancy: Option<Occupancy>,
 }
 
+impl Options {
+    /// Checks the ranges of what an operator may set under `[api.billing]`: the key and what is wrong.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        const FEN: std::ops::RangeInclusive<Fen> = Fen::ZERO..=Fen(10_000_000);
+        if self.loss_percent > 100 {
+            return Err(("billing.loss_percent", "must be 0..=100"));
+        }
+        if self.service_discount_rate > Rate::ONE {
+            return Err(("billing.service_discount_rate", "must be 0..=10000 (ten-thousandths)"));
+        }
+        if !FEN.contains(&self.min_charge) {
+            return Err(("billing.min_charge", "must be 0..=10000000 fen"));
+        }
+        if !FEN.contains(&self.coupon) {
+            return Err(("billing.coupon", "must be 0..=10000000 fen"));
+        }
+        if self.clock_tolerance_s > 86_400 {
+            return Err(("billing.clock_tolerance_s", "must be 0..=86400"));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -42,3 +42,31 @@ impl Default for Policy {
         }
     }
 }
+
+/// The longest of these waits: 30 days.
+const WAIT_MS_MAX: i64 = 30 * 86_400_000;
+
+impl Policy {
+    /// Checks the ranges of what an operator may set under `[api.orders]`: the key and what is wrong.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let waits = [
+            ("orders.payment_ms", self.payment_ms),
+            ("orders.start_ms", self.start_ms),
+            ("orders.not_plugged_ms", self.not_plugged_ms),
+            ("orders.stop_answer_ms", self.stop_answer_ms),
+            ("orders.offline_ms", self.offline_ms),
+            ("orders.record_late_ms", self.record_late_ms),
+            ("orders.record_missing_ms", self.record_missing_ms),
+        ];
+        if let Some((key, _)) = waits.into_iter().find(|(_, ms)| !(1..=WAIT_MS_MAX).contains(ms)) {
+            return Err((key, "must be 1..=2592000000 (30 days)"));
+        }
+        if self.stop_resends > 100 {
+            return Err(("orders.stop_resends", "must be 0..=100"));
+        }
+        if !(EnergyE4(0)..=EnergyE4(10_000_000)).contains(&self.estimate_tolerance) {
+            return Err(("orders.estimate_tolerance", "must be 0..=10000000 (1000 kWh)"));
+        }
+        Ok(())
+    }
+}

@@ -1,6 +1,6 @@
 //! Which log, where, and within which limits. Every key has a default that is right for a small site.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -200,11 +200,13 @@ impl LogConfig {
     pub fn validate(&self) -> Result<(), OpenError> {
         match self {
             Self::Embedded(config) => {
-                positive("queue_records", config.queue_records as u64)?;
-                positive("queue_kbytes", config.queue_kbytes as u64)?;
-                positive("record_kbytes_max", config.record_kbytes_max as u64)?;
-                positive("disk_mbytes_max", config.disk_mbytes_max)?;
-                positive("housekeeping_seconds", config.housekeeping_seconds)?;
+                within("queue_records", config.queue_records as u64, 1..=RECORDS_MAX)?;
+                within("queue_kbytes", config.queue_kbytes as u64, 1..=QUEUE_KBYTES_MAX)?;
+                within("record_kbytes_max", config.record_kbytes_max as u64, 1..=RECORD_KBYTES_MAX)?;
+                within("linger_ms", config.linger_ms, 0..=LINGER_MS_MAX)?;
+                within("disk_mbytes_max", config.disk_mbytes_max, 1..=MBYTES_MAX)?;
+                within("tombstone_seconds", config.tombstone_seconds, 0..=10 * 365 * 86_400)?;
+                within("housekeeping_seconds", config.housekeeping_seconds, 1..=86_400)?;
                 if config.path.file_name().is_none() {
                     return Err(wrong("path", "is not the path of a file"));
                 }
@@ -214,26 +216,67 @@ impl LogConfig {
                 topics(&config.keep)
             }
             Self::Kafka(config) => {
-                positive("partitions", u64::try_from(config.partitions).unwrap_or(0))?;
-                positive("replication", u64::try_from(config.replication).unwrap_or(0))?;
-                positive("queue_kbytes", config.queue_kbytes.into())?;
-                positive("queue_records", config.queue_records.into())?;
-                positive("record_kbytes_max", config.record_kbytes_max.into())?;
-                positive("session_timeout_ms", config.session_timeout_ms.into())?;
+                within("partitions", u64::try_from(config.partitions).unwrap_or(0), 1..=10_000)?;
+                within("replication", u64::try_from(config.replication).unwrap_or(0), 1..=100)?;
+                within("linger_ms", config.linger_ms.into(), 0..=LINGER_MS_MAX)?;
+                // librdkafka counts the bytes in 31 bits.
+                within("queue_kbytes", config.queue_kbytes.into(), 1..=2_097_151)?;
+                within("queue_records", config.queue_records.into(), 1..=RECORDS_MAX)?;
+                within("message_timeout_ms", config.message_timeout_ms.into(), 1..=86_400_000)?;
+                within("record_kbytes_max", config.record_kbytes_max.into(), 1..=RECORD_KBYTES_MAX)?;
+                within("session_timeout_ms", config.session_timeout_ms.into(), 1..=3_600_000)?;
                 if config.brokers.trim().is_empty() {
                     return Err(wrong("brokers", "names no broker"));
                 }
                 if config.message_timeout_ms <= config.linger_ms {
-                    return Err(wrong("message_timeout_ms", "must be more than linger_ms (0 would mean for ever)"));
+                    return Err(wrong("message_timeout_ms", "must be more than linger_ms"));
                 }
                 if !config.topic_prefix.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) {
                     return Err(wrong("topic_prefix", "may hold letters, digits, '.', '_' and '-'"));
                 }
-                topics(&config.keep)
+                topics(&config.keep)?;
+                for (table, options) in [
+                    ("options", &config.options),
+                    ("producer_options", &config.producer_options),
+                    ("consumer_options", &config.consumer_options),
+                ] {
+                    let needy = options.iter().find(|(name, value)| needs_tls(name, value));
+                    if let Some((name, _)) = needy.filter(|_| !cfg!(feature = "kafka-tls")) {
+                        return Err(wrong(
+                            &format!("{table}.\"{name}\""),
+                            "needs a build with TLS for Kafka: cargo build --release -p evgate --features kafka-tls",
+                        ));
+                    }
+                }
+                Ok(())
             }
         }
     }
 }
+
+/// Properties of librdkafka that only its build with OpenSSL has, or values of theirs.
+fn needs_tls(name: &str, value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    match name {
+        "security.protocol" => value.contains("ssl"),
+        "sasl.mechanism" | "sasl.mechanisms" => value.contains("scram") || value.contains("oauthbearer"),
+        "enable.ssl.certificate.verification" => true,
+        _ => name.starts_with("ssl."),
+    }
+}
+
+/// Records that a queue may hold at most: memory is counted in bytes, this only keeps the counting sane.
+const RECORDS_MAX: u64 = 10_000_000;
+/// 16 GiB.
+const QUEUE_KBYTES_MAX: u64 = 16 << 20;
+/// 64 MiB.
+const RECORD_KBYTES_MAX: u64 = 64 << 10;
+/// 16 TiB.
+const MBYTES_MAX: u64 = 16 << 20;
+/// Longer, and whoever waits for a confirmation waits for this first.
+const LINGER_MS_MAX: u64 = 10_000;
+/// A century.
+const HOURS_MAX: u64 = 876_000;
 
 /// Opens the log that the configuration names. May block for some seconds (disk, creation of topics): call it at start.
 ///
@@ -253,13 +296,19 @@ fn wrong(key: &str, why: &str) -> OpenError {
     OpenError::Config { key: key.to_owned(), why: why.to_owned() }
 }
 
-fn positive(key: &str, value: u64) -> Result<(), OpenError> {
-    if value == 0 { Err(wrong(key, "must be at least 1")) } else { Ok(()) }
+fn within(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), OpenError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(wrong(key, &format!("must be {}..={}", range.start(), range.end())))
 }
 
 fn topics(keep: &BTreeMap<String, Keep>) -> Result<(), OpenError> {
     match keep.keys().find(|name| Topic::from_name(name).is_none()) {
         Some(name) => Err(wrong(&format!("keep.{name}"), "is not a topic")),
-        None => Ok(()),
+        None => keep.iter().try_for_each(|(name, keep)| {
+            within(&format!("keep.{name}.hours"), keep.hours, 0..=HOURS_MAX)?;
+            within(&format!("keep.{name}.mbytes"), keep.mbytes, 0..=MBYTES_MAX)
+        }),
     }
 }

@@ -27,8 +27,12 @@ pub fn decode(bytes: &[u8], json: bool, out: &mut dyn Write) -> io::Result<Repor
     for (offset, message) in messages(input, &mut report) {
         match scan_envelope(message).and_then(|envelope| envelope.check().map(|()| envelope)) {
             Ok(envelope) => {
-                write_message(&Shown::of(&envelope, &mut asked), json, out)?;
+                let shown = Shown::of(&envelope, &mut asked);
+                write_message(&shown, json, out)?;
                 report.frames += 1;
+                if let Some(error) = shown.error() {
+                    report.problems.push(format!("line {}: {error}", line_of(input, offset)));
+                }
             }
             Err(error) => report.problems.push(format!("line {}: no OCPP-J message: {error}", line_of(input, offset))),
         }
@@ -118,7 +122,15 @@ impl Shown {
             }
             Err(CallRefusal::UnknownAction) => Some("not an action of OCPP 1.6, shown unchecked".into()),
             Err(CallRefusal::NotSupported(_)) => Some("not of the core profile, shown unchecked".into()),
-            Err(refusal) => Some(format!("not valid in OCPP 1.6: {refusal}")),
+            Err(CallRefusal::BadPayload(..)) => None,
+        }
+    }
+
+    /// What is wrong with a payload that its action refuses.
+    fn error(&self) -> Option<String> {
+        match self.verdict.as_ref()? {
+            Err(refusal @ CallRefusal::BadPayload(..)) => Some(format!("not valid in OCPP 1.6: {refusal}")),
+            _ => None,
         }
     }
 }
@@ -140,6 +152,7 @@ fn write_message(shown: &Shown, as_json: bool, out: &mut dyn Write) -> io::Resul
             ("error_code", shown.code.as_ref().map(|(code, _)| code.clone())),
             ("error_description", shown.code.as_ref().map(|(_, description)| description.clone())),
             ("note", shown.note()),
+            ("error", shown.error()),
         ];
         if let Some(map) = object.as_object_mut() {
             map.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))));
@@ -154,7 +167,7 @@ fn write_message(shown: &Shown, as_json: bool, out: &mut dyn Write) -> io::Resul
     if let Some((code, description)) = &shown.code {
         write!(out, "  {code} {description:?}")?;
     }
-    if let Some(note) = shown.note() {
+    if let Some(note) = shown.note().or_else(|| shown.error()) {
         write!(out, "  ({note})")?;
     }
     writeln!(out)?;

@@ -45,6 +45,10 @@ impl YkcSession {
     }
 
     /// V1.7's record: the same with the meter's identity in the middle, which stays in the raw body.
+    ///
+    /// The digest is taken without that identity, as if the charger had sent 0x3B. A charger that repeats a record in the other form (after an
+    /// update, or because one was not confirmed) repeats the same bill: same trade number, same digest, nothing happens. Only a
+    /// difference in what makes the bill is a second record for a person to look at.
     pub(super) fn on_record_v17(
         &mut self,
         cx: &Context<'_>,
