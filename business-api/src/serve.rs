@@ -103,10 +103,9 @@ pub async fn start(
         ("housekeeping", tokio::spawn(keeper)),
     ];
     let served = shutdown.clone();
-    let server =
-        tokio::spawn(
-            async move { axum::serve(listener, router).with_graceful_shutdown(served.cancelled_owned()).await },
-        );
+    let server = tokio::spawn(async move {
+        axum::serve(http::Wire(listener), router).with_graceful_shutdown(served.cancelled_owned()).await
+    });
     let join = tokio::spawn(supervise(parts, server, shutdown, store.clone()));
     Ok(Api { addr, store, join })
 }

@@ -125,12 +125,26 @@ fn a_wrong_text_is_quoted() {
 }
 
 #[test]
+fn every_case_has_a_name_of_its_own_counted_from_one() {
+    let case: Value = serde_json::from_str::<Value>(B01_B08).unwrap()["cases"][0].take();
+    let named = |id: Value| {
+        let mut case = case.clone();
+        case["id"] = id;
+        case
+    };
+    let ids = [json!(null), json!("B01"), json!("B01"), json!(""), json!(7), json!("#1")];
+    let file = json!({ "cases": ids.map(named) }).to_string();
+    let names: Vec<String> = cases::read(&file).unwrap().into_iter().map(|case| case.id).collect();
+    assert_eq!(names, ["#1", "B01 (#2)", "B01 (#3)", "#4", "7", "#1 (#6)"]);
+}
+
+#[test]
 fn a_file_that_is_none_is_refused() {
     assert!(matches!(cases::read("{"), Err(CasesError::NotJson(_))));
     assert_eq!(cases::read("{}"), Err(CasesError::NoCases));
     assert_eq!(cases::read(r#"{"cases": []}"#), Ok(Vec::new()));
     let Err(CasesError::Field { case, problem, .. }) = cases::read(r#"{"cases": [1]}"#) else { panic!() };
-    assert_eq!((case.as_str(), problem), ("#0", Problem::NotA("an object")));
+    assert_eq!((case.as_str(), problem), ("#1", Problem::NotA("an object")));
     let dated = with("/session/start", json!("1999-01-01T00:00:00+08:00"));
     assert!(matches!(cases::rerate(&dated), Err(CasesError::Bill { .. })));
 }

@@ -88,7 +88,8 @@ fn t13_needs_two_idle_frames_in_a_row_and_the_same_frame_counts_once() {
 
 #[test]
 fn t15_sends_a_stop_four_times_and_then_alarms_once() {
-    let (mut order, first) = go(&charging(), T0 + MINUTE, &Input::StopAsked { by: StopBy::User });
+    let (mut order, first) =
+        go(&charging(), T0 + MINUTE, &Input::StopAsked { by: StopBy::User, client: String::new() });
     assert_eq!(first, ["send_stop 1", "timer stop_answer"]);
     for attempt in 1..=3 {
         let fired = Input::Timer(TimerKind::StopAnswer { attempt });
@@ -267,6 +268,24 @@ fn an_order_reads_back_as_it_was_written() {
         let text = serde_json::to_string(&order).unwrap();
         assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), order, "{name}");
     }
+}
+
+#[test]
+fn who_asked_for_a_stop_is_in_the_timeline_every_time() {
+    let ask = |by, client: &str| Input::StopAsked { by, client: client.to_owned() };
+    let detail = |order: &Order, input: &Input| {
+        let step = step(order, T0 + MINUTE, input, &policy()).unwrap();
+        let line = step.effects.into_iter().find_map(|effect| match effect {
+            Effect::AppendTimeline(line) => Some(line.detail),
+            _ => None,
+        });
+        (step.order, line.unwrap_or_default())
+    };
+    let (stopping, said) = detail(&charging(), &ask(StopBy::Operator, "console"));
+    assert_eq!((stopping.state, said.as_str()), (State::Stopping, "operator, through console"));
+    let (still, said) = detail(&stopping, &ask(StopBy::User, "app"));
+    assert_eq!((&still, said.as_str()), (&stopping, "asked again: user, through app"));
+    assert_eq!(detail(&charging(), &ask(StopBy::Limit, "")).1, "limit");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 mod read;
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::input::{Options, Session};
@@ -15,7 +17,7 @@ use crate::tariff::{Tariff, TariffError, instant_text};
 /// One case of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Its id, "#3" where the file has none.
+    /// Its id; "#3" for the third of the file where it has none, "B01 (#3)" where another has the same.
     pub id: String,
     /// Its title, empty where the file has none.
     pub title: String,
@@ -96,7 +98,28 @@ pub enum Problem {
 pub fn read(text: &str) -> Result<Vec<Case>, CasesError> {
     let file: Value = serde_json::from_str(text).map_err(|error| CasesError::NotJson(error.to_string()))?;
     let cases = file.get("cases").and_then(Value::as_array).ok_or(CasesError::NoCases)?;
-    cases.iter().enumerate().map(|(index, case)| read::case(index, case)).collect()
+    cases.iter().zip(names(cases)).map(|(case, name)| read::case(&name, case)).collect()
+}
+
+/// What each case is called, in messages too: people count from 1, and no two have the same name.
+fn names(cases: &[Value]) -> Vec<String> {
+    let id = |case: &Value| match case.get("id") {
+        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        _ => None,
+    };
+    let numbered = |index: usize| format!("#{}", index + 1);
+    let names: Vec<String> =
+        cases.iter().enumerate().map(|(index, case)| id(case).unwrap_or_else(|| numbered(index))).collect();
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for name in &names {
+        *times.entry(name).or_default() += 1;
+    }
+    let apart = |(index, name): (usize, &String)| match times.get(name.as_str()) {
+        Some(2..) if *name != numbered(index) => format!("{name} ({})", numbered(index)),
+        _ => name.clone(),
+    };
+    names.iter().enumerate().map(apart).collect()
 }
 
 /// Rates a case: the object that stands under `expect`.

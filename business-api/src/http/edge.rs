@@ -58,7 +58,7 @@ fn dress(mut response: Response, path: &str, trace: &Trace) -> Response {
     response
 }
 
-fn bare(status: StatusCode) -> Problem {
+pub(super) fn bare(status: StatusCode) -> Problem {
     match status {
         StatusCode::NOT_FOUND => Problem::not_found("resource"),
         StatusCode::METHOD_NOT_ALLOWED => {

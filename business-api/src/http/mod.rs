@@ -12,12 +12,14 @@ mod idempotent;
 mod openapi;
 mod orders;
 mod problem;
+mod query;
 mod stations;
 mod summary;
 mod tariff_edit;
 mod tariffs;
 mod text;
 mod tokens;
+mod wire;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ use events::clock::Clock;
 
 pub(crate) use idempotent::KEPT_MS;
 pub use problem::{FieldError, Problem};
+pub(crate) use wire::Wire;
 
 use crate::{config::Config, metrics::Metrics, outbox::Bell, serve::Render, status::Status, store::Store};
 
@@ -95,6 +98,7 @@ pub(crate) fn router(state: State) -> Router {
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .layer(DefaultBodyLimit::max(limit))
+        .layer(middleware::from_fn(query::strict))
         .layer(middleware::from_fn_with_state(state.clone(), edge::edge))
         .with_state(state)
 }

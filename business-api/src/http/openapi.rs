@@ -5,7 +5,7 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
 };
 
-const DOCUMENT: &str = include_str!("../../openapi.json");
+pub(super) const DOCUMENT: &str = include_str!("../../openapi.json");
 const PAGE: &str = include_str!("docs.html");
 
 pub(super) async fn document() -> Response {

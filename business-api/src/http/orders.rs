@@ -208,7 +208,7 @@ async fn stop_in(
         By::Operator => StopBy::Operator,
     };
     let before = found.facts.order.state;
-    if work.step(order_no, now_ms, Input::StopAsked { by }).is_err() {
+    if work.step(order_no, now_ms, Input::StopAsked { by, client: caller.client.clone() }).is_err() {
         let detail = format!("an order in {} cannot be stopped", before.name());
         return Err(Problem::conflict("order_not_charging", detail));
     }

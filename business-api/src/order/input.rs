@@ -86,8 +86,10 @@ pub enum Input {
     },
     /// Somebody stops it (T11).
     StopAsked {
-        /// Who.
+        /// In what role.
         by: StopBy,
+        /// Name of the API key that asked; empty where the platform asks itself.
+        client: String,
     },
     /// The charger will stop.
     StopAccepted,

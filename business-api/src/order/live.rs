@@ -13,18 +13,19 @@ const fn live(state: State) -> bool {
     matches!(state, State::Charging | State::Stopping)
 }
 
-/// T11.
-pub(super) fn stop_asked(work: &mut Work, by: StopBy) -> bool {
+/// T11. Who asked stands in the timeline, also when the stop is under way already.
+pub(super) fn stop_asked(work: &mut Work, by: StopBy, client: &str) -> bool {
+    let who = if client.is_empty() { by.name().to_owned() } else { format!("{}, through {client}", by.name()) };
     match work.state() {
         State::Charging => {
             work.go("T11", State::Stopping);
             work.order.stop_asked_at_ms = Some(work.at_ms);
-            work.detail(by.name());
+            work.detail(who);
             work.send_stop();
             let attempt = work.order.stop_attempts;
             work.timer(work.policy.stop_answer_ms, TimerKind::StopAnswer { attempt });
         }
-        State::Stopping => {}
+        State::Stopping => work.detail(format!("asked again: {who}")),
         _ => return false,
     }
     true

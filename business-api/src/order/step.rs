@@ -36,7 +36,7 @@ pub fn step(order: &Order, at_ms: i64, input: &Input, policy: &Policy) -> Result
         Input::SessionStarted { session, started_at_ms, meter_start } => {
             start::started(&mut work, session, *started_at_ms, *meter_start)
         }
-        Input::StopAsked { by } => live::stop_asked(&mut work, *by),
+        Input::StopAsked { by, client } => live::stop_asked(&mut work, *by, client),
         Input::StopAccepted => live::stop_accepted(&mut work),
         Input::StopRefused { not_charging, code } => live::stop_refused(&mut work, *not_charging, code),
         Input::StopUnanswered => live::stop_unanswered(&work),

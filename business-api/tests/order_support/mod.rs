@@ -115,7 +115,7 @@ pub fn situations() -> Vec<(&'static str, Order)> {
     let prepaying = || asked(Some(5_000), None).order;
     let charging = || after(starting(), &[started()]);
     let offline = || after(charging(), &[Input::ChargerOffline]);
-    let stopping = || after(charging(), &[Input::StopAsked { by: StopBy::User }]);
+    let stopping = || after(charging(), &[Input::StopAsked { by: StopBy::User, client: String::new() }]);
     let awaiting = || after(charging(), &[Input::SessionEnded]);
     let settling = || after(awaiting(), &[recorded(1, 300_000)]);
     let collecting = || after(settling(), &[due()]);
@@ -168,7 +168,7 @@ pub fn inputs() -> Vec<(&'static str, Input)> {
             "session_started another",
             Input::SessionStarted { session: "another".to_owned(), started_at_ms: T0, meter_start: None },
         ),
-        ("stop_asked", Input::StopAsked { by: StopBy::Operator }),
+        ("stop_asked", Input::StopAsked { by: StopBy::Operator, client: "console".to_owned() }),
         ("stop_accepted", Input::StopAccepted),
         ("stop_refused", Input::StopRefused { not_charging: false, code: "03".to_owned() }),
         ("stop_refused not charging", Input::StopRefused { not_charging: true, code: "02".to_owned() }),

@@ -46,9 +46,7 @@ struct At<'a> {
     value: &'a Value,
 }
 
-pub(super) fn case(index: usize, value: &Value) -> Result<Case, CasesError> {
-    let numbered = format!("#{index}");
-    let id = value.get("id").and_then(Value::as_str).unwrap_or(&numbered);
+pub(super) fn case(id: &str, value: &Value) -> Result<Case, CasesError> {
     let at = At { case: id, path: String::new(), value };
     at.object()?;
     let options = at.optional("options").map(|options| read_options(&options)).transpose()?.unwrap_or_default();

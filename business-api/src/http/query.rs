@@ -1,0 +1,49 @@
+//! A query parameter that the OpenAPI document does not name is refused, on every route of `/v1`: a misspelt filter must not answer
+//! as if it had been heard. What monitors add to the paths of health and metrics is theirs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::Value;
+
+use super::{openapi, problem::Problem};
+
+type Operation = (String, String);
+
+/// Query parameters by path and method.
+static NAMED: LazyLock<HashMap<Operation, HashSet<String>>> = LazyLock::new(|| {
+    let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap_or_default();
+    let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let mut named = HashMap::new();
+    for (path, item) in members(&document["paths"]) {
+        for (method, operation) in members(&item) {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let names = parameters.iter().filter(|parameter| parameter["in"] == "query");
+            let names = names.filter_map(|parameter| parameter["name"].as_str().map(ToOwned::to_owned)).collect();
+            named.insert((path.clone(), method.to_ascii_uppercase()), names);
+        }
+    }
+    named
+});
+
+pub(super) async fn strict(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let path = path.as_ref().map_or("", MatchedPath::as_str);
+    let query = request.uri().query().filter(|_| path.starts_with("/v1/"));
+    if let Some(query) = query
+        && let Some(known) = NAMED.get(&(path.to_owned(), request.method().as_str().to_owned()))
+    {
+        let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+        let unknown = query.split('&').filter(|pair| !pair.is_empty()).map(name).find(|name| !known.contains(name));
+        if let Some(unknown) = unknown {
+            return Problem::bad_request("bad_query", format!("there is no parameter `{unknown}`")).into_response();
+        }
+    }
+    next.run(request).await
+}
