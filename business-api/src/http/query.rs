@@ -20,13 +20,13 @@ type Operation = (String, String);
 /// Query parameters by path and method.
 static NAMED: LazyLock<HashMap<Operation, HashSet<String>>> = LazyLock::new(|| {
     let document: Value = serde_json::from_str(openapi::DOCUMENT).unwrap_or_default();
-    let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let mut named = HashMap::new();
-    for (path, item) in members(&document["paths"]) {
-        for (method, operation) in members(&item) {
-            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
-            let names = parameters.iter().filter(|parameter| parameter["in"] == "query");
-            let names = names.filter_map(|parameter| parameter["name"].as_str().map(ToOwned::to_owned)).collect();
+    for (path, item) in document.get("paths").and_then(Value::as_object).into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+            let of_query = parameters.filter(|parameter| parameter.get("in").is_some_and(|place| place == "query"));
+            let names =
+                of_query.filter_map(|parameter| parameter.get("name")?.as_str().map(ToOwned::to_owned)).collect();
             named.insert((path.clone(), method.to_ascii_uppercase()), names);
         }
     }
