@@ -1,6 +1,6 @@
 //! `kill -9` of the API at random moments while it works off a log: in the end every session is one order, billed and booked once.
 //!
-//! The victim is this test program itself, started again with a database and a log in its environment.
+//! The victim is a program of its own, `kill_nine/victim.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
 mod support;
@@ -14,45 +14,27 @@ use std::{
 
 use events::{
     clock::Clock,
-    log::{EmbeddedConfig, EventLog, embedded::EmbeddedLog},
+    log::{EmbeddedConfig, embedded::EmbeddedLog},
     proto::{self, envelope::Body},
     topic::Topic,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use support::{App, On, T0, record, started};
-use tokio_util::sync::CancellationToken;
 
 on_both! { every_session_is_settled_once }
 
 const SESSIONS: u64 = 1_500;
 const KILLS: u32 = 6;
 
-/// Not a test of its own: the process that is killed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn victim() {
-    let (Ok(database_url), Ok(log)) = (std::env::var("VICTIM_DATABASE"), std::env::var("VICTIM_LOG")) else { return };
-    let log: Arc<dyn EventLog> =
-        Arc::new(EmbeddedLog::open(&EmbeddedConfig { path: log.into(), ..EmbeddedConfig::default() }).unwrap());
-    let config = business_api::Config {
-        database_url,
-        listen: ([127, 0, 0, 1], 0).into(),
-        batch: 20,
-        ..business_api::Config::default()
-    };
-    let clock = Clock::starting_at(T0 + 7_200_000, 1);
-    let api = business_api::start(config, log, clock, None, CancellationToken::new()).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(60), api.join).await.expect("nobody killed the victim").unwrap().unwrap();
-}
-
 struct Victim(Child);
 
 impl Victim {
     fn start(app: &App) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "victim", "--nocapture"])
-            .env("VICTIM_DATABASE", &app.db.url)
-            .env("VICTIM_LOG", app.db.folder.path().join("events.db"))
+        let child = Command::new(env!("CARGO_BIN_EXE_kill-nine-victim"))
+            .arg(&app.db.url)
+            .arg(app.db.folder.path().join("events.db"))
+            .arg((T0 + 7_200_000).to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
