@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CARGO ?= cargo
-# What `make demo` and `make walls` pass on, e.g. ARGS="--for 60s".
+# What `make demo`, `make crash` and `make walls` pass on, e.g. ARGS="--for 60s".
 ARGS ?=
 PYTHON_ENV := target/python
 
@@ -11,7 +11,7 @@ PYTHON_ENV := target/python
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  ARGS="..." is passed on by demo, walls and bench: make demo ARGS="--for 60s"'
+	@echo '  ARGS="..." is passed on by demo, crash, walls and bench: make demo ARGS="--for 60s"'
 
 .PHONY: demo
 demo: ## Build and run the demo: chargers, gateway, orders and bills in one process (ARGS="--for 60s")
@@ -37,6 +37,11 @@ test: ## Every check and test, with a real Kafka and a real PostgreSQL of its ow
 	  tests/services/with-services kafka postgres -- \
 	  $(CARGO) test --locked --workspace --no-fail-fast -- --include-ignored 2>&1 | tee target/test.log || rc=$$?; \
 	  awk -v rc=$$rc -f tests/setup/sum.awk target/test.log
+
+.PHONY: crash
+crash: ## The crash matrix: 200 trials with kills and cuts, none may lose or double money (ARGS="--seed 123 --form cluster")
+	@tests/setup/prerequisites build
+	@tests/crash $(ARGS)
 
 .PHONY: bench
 bench: ## Criterion: YKC decode, OCPP decode, session step, event encode

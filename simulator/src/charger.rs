@@ -130,6 +130,8 @@ pub(crate) struct World {
     pub ticker: Ticker,
     pub floors: Floors,
     pub faults: FaultPlan,
+    /// See [`crate::FleetConfig::records_sent_most`].
+    pub records_sent_most: u32,
     pub tariff: Option<TariffBook>,
     pub ledger: SharedLedger,
     pub counters: Arc<Counters>,

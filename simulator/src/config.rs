@@ -24,6 +24,9 @@ pub struct FleetConfig {
     pub plan: SessionPlan,
     /// How the chargers misbehave, unless a charger says otherwise.
     pub faults: FaultPlan,
+    /// How often a YKC charger sends a record on one connection before it gives it up for good, 30 s after the last time: 1 to 5.
+    /// 0 = it keeps it until the next login. A new login begins the count again.
+    pub records_sent_most: u32,
     /// Tariffs by name, to compute what sessions should cost; without one a session has no expected cost.
     pub tariffs: BTreeMap<String, TariffBook>,
     /// The chargers.
@@ -39,6 +42,7 @@ impl Default for FleetConfig {
             connect_spread_ms: 1000,
             plan: SessionPlan::default(),
             faults: FaultPlan::default(),
+            records_sent_most: 0,
             tariffs: BTreeMap::new(),
             chargers: Vec::new(),
         }

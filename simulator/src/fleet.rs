@@ -192,6 +192,7 @@ impl Fleet {
             ticker,
             floors: config.floors,
             faults: charger.faults.unwrap_or(config.faults),
+            records_sent_most: config.records_sent_most,
             tariff,
             ledger: self.ledger.clone(),
             counters: Arc::clone(&self.counters),

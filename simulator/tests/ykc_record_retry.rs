@@ -58,6 +58,24 @@ async fn the_schedule_of_the_protocol_is_kept() {
 }
 
 #[tokio::test]
+async fn an_impatient_charger_gives_a_record_up_but_a_new_login_begins_the_count_again() {
+    let platform = YkcPlatform::start().await;
+    platform.knobs.confirm_from.store(u64::MAX, Relaxed);
+    let mut config = one_session(&platform);
+    config.records_sent_most = 4;
+    let fleet = Fleet::start(&config).unwrap();
+    until("two transmissions", || (platform.records().len() >= 2).then_some(())).await;
+    platform.cut();
+    assert!(fleet.wait_done(Instant::now() + Duration::from_secs(15)).await, "given up counts as settled");
+    let outcome = fleet.stop(Instant::now() + Duration::from_secs(5)).await;
+    let line = &outcome.ledger.sessions[0];
+    assert_eq!((line.acknowledged, line.lost, outcome.progress.records_lost), (false, true, 1));
+    let last = platform.of_kind(kind::RECORD).pop().unwrap();
+    let on_last = platform.of_kind(kind::RECORD).iter().filter(|got| got.connection == last.connection).count();
+    assert_eq!((last.connection, on_last), (2, 4));
+}
+
+#[tokio::test]
 async fn records_survive_reconnects_and_the_charge_goes_on_without_a_line() {
     let platform = YkcPlatform::start().await;
     let mut config = one_session(&platform);

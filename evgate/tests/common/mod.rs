@@ -19,9 +19,15 @@ use evgate::platform::Platform;
 pub const TENANT: i64 = 1001;
 pub const KEY: &str = "test-key-of-tenant-1001";
 
-/// A port that is free now. Processes that are killed and started again need to know theirs beforehand.
+/// A port that is free now. Processes that are killed and started again need to know theirs beforehand, and to find it free
+/// again: so it lies below the range that outgoing connections are given.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    loop {
+        let addr = SocketAddr::from(([127, 0, 0, 1], rand::random_range(15_000..30_000)));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
+    }
 }
 
 /// A running `evgate` process; killed when dropped.
@@ -30,12 +36,20 @@ pub struct Process {
     args: Vec<String>,
     env: Vec<(String, String)>,
     log: PathBuf,
+    /// A program and its arguments that runs it.
+    under: Vec<String>,
 }
 
 impl Process {
     /// Starts `evgate ARGS` with these variables; its stderr goes to a file in `folder`, shown if the test fails.
     pub fn start(folder: &Path, args: &[&str], env: &[(&str, String)]) -> Self {
+        Self::start_under(folder, &[], args, env)
+    }
+
+    /// The same, run by another program, which takes the rest of its command line for what it shall run.
+    pub fn start_under(folder: &Path, under: &[String], args: &[&str], env: &[(&str, String)]) -> Self {
         let mut process = Self {
+            under: under.to_vec(),
             child: None,
             args: args.iter().map(ToString::to_string).collect(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
@@ -49,7 +63,11 @@ impl Process {
     pub fn again(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evgate"));
+        let evgate = env!("CARGO_BIN_EXE_evgate");
+        let mut command = Command::new(self.under.first().map_or(evgate, String::as_str));
+        if let Some((_, rest)) = self.under.split_first() {
+            command.args(rest).arg(evgate);
+        }
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVGATE__") || name == "EVGATE_CONFIG") {
             command.env_remove(name);
         }
@@ -62,6 +80,21 @@ impl Process {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// True once it has ended by itself; then it can be started again.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
+    /// Sends a signal by its name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// SIGTERM, and waits for its exit code.

@@ -2,6 +2,7 @@
 //! at once, again after 30, 60 and 90 s, once more at 300 s, and then after the next login.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 
 use codecs::ykc::{
     Amount, Card, Cp56, Energy, Gun, MeterReading, PileId, Price, Record, RecordRate, RecordRates, StopReason,
@@ -129,12 +130,13 @@ impl Records {
 
     /// The records due now, with their ledger line and whether they were sent before; schedules the next transmission of each.
     pub(crate) fn due(&mut self, now: Instant, world: &World) -> Vec<(Record, EntryId)> {
+        self.give_up(now, world);
         let mut due = Vec::new();
         for waiting in self.waiting.iter_mut().filter(|w| w.due.is_some_and(|at| at <= now)) {
             waiting.sent += 1;
             let floor = world.floors.record_retry_ms;
             waiting.due = match waiting.sent {
-                1..=3 => Some(now + world.paced(30_000, floor)),
+                sent if sent <= 3 || sent == world.records_sent_most => Some(now + world.paced(30_000, floor)),
                 4 => Some(now + world.paced(210_000, floor)),
                 _ => None,
             };
@@ -142,6 +144,17 @@ impl Records {
         }
         self.waiting.retain(|w| !w.again || w.sent == 0);
         due
+    }
+
+    /// Forgets what was sent as often as this charger sends a record: the bill is lost.
+    fn give_up(&mut self, now: Instant, world: &World) {
+        let most = world.records_sent_most;
+        let given_up = |w: &Waiting| most > 0 && w.sent >= most && w.due.is_some_and(|at| at <= now);
+        for waiting in self.waiting.iter().filter(|waiting| given_up(waiting)) {
+            world.counters.records_lost.fetch_add(1, Relaxed);
+            world.ledger.update(waiting.entry, |line| line.lost = true);
+        }
+        self.waiting.retain(|waiting| !given_up(waiting));
     }
 
     /// A 0x40 came: the ledger line it belongs to, if the charger still waited for it. `duplicate`: send it once more.

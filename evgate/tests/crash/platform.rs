@@ -1,0 +1,259 @@
+//! The platform of a trial: its processes, kept running by somebody who starts again what has ended.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use events::{
+    clock::Clock,
+    log::{EmbeddedConfig, EventLog, KafkaConfig, LogConfig},
+};
+use tokio::{sync::Mutex, task::AbortHandle};
+
+use crate::{
+    charger_line::{ChargerLine, Target},
+    common::{Addresses, BEFORE_SEVEN_MS, FOUR_PRICES, Process, registry},
+    plan::{Form, Plan},
+    services::Services,
+};
+
+/// The platform's clock and the chargers': four minutes in a second.
+pub const FACTOR: u32 = 240;
+/// Time-outs of the protocols, which are in real time, are this much shorter than in life, on both sides alike.
+pub const SHORTER: u64 = 20;
+
+/// A process and whoever keeps it running.
+pub struct Kept {
+    process: Arc<Mutex<Process>>,
+    ready: SocketAddr,
+    keeper: AbortHandle,
+}
+
+impl Kept {
+    fn new(process: Process, ready: SocketAddr) -> Self {
+        let process = Arc::new(Mutex::new(process));
+        let kept = Arc::clone(&process);
+        let keeper = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let mut process = kept.lock().await;
+                if process.has_ended() {
+                    process.again();
+                }
+            }
+        });
+        Self { process, ready, keeper: keeper.abort_handle() }
+    }
+
+    /// SIGKILL, and started again after `down`.
+    pub async fn kill(&self, down: Duration) {
+        let mut process = self.process.lock().await;
+        if !process.has_ended() {
+            process.kill9();
+        }
+        tokio::time::sleep(down).await;
+        process.again();
+    }
+
+    /// SIGSTOP, and SIGCONT after `lasting`.
+    pub async fn freeze(&self, lasting: Duration) {
+        let mut process = self.process.lock().await;
+        if process.has_ended() {
+            return process.again();
+        }
+        process.signal("STOP");
+        tokio::time::sleep(lasting).await;
+        process.signal("CONT");
+    }
+
+    /// Waits until it serves.
+    pub async fn ready(&self) {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = http.get(format!("http://{}/readyz", self.ready)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "not ready in time:\n{}", self.said().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGTERM; returns its exit code.
+    pub async fn terminate(&self) -> i32 {
+        self.keeper.abort();
+        let mut process = self.process.clone().lock_owned().await;
+        if process.has_ended() {
+            return -1;
+        }
+        tokio::task::spawn_blocking(move || process.terminate(Duration::from_secs(60))).await.unwrap()
+    }
+
+    /// The end of what it said.
+    pub async fn said(&self) -> String {
+        self.process.lock().await.said()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// Everything that a trial needs of the platform.
+pub struct Stand {
+    /// Two in the cluster form.
+    pub gateways: Vec<Kept>,
+    /// Where each of them listens.
+    pub targets: Vec<Target>,
+    /// In the embedded form part of the gateway's process.
+    pub api: Option<Kept>,
+    pub services: Option<Services>,
+    pub chargers: ChargerLine,
+    pub clock: Clock,
+    pub registry: PathBuf,
+    pub client: evgate::platform::Platform,
+    log: LogConfig,
+    _folder: tempfile::TempDir,
+}
+
+/// What a test wants otherwise than a trial.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Run the gateway's process under this program.
+    pub under: Vec<String>,
+    /// More environment.
+    pub env: Vec<(&'static str, String)>,
+    /// See [`ChargerLine::open`].
+    pub readable: bool,
+}
+
+impl Stand {
+    pub async fn start(plan: &Plan, wishes: &Wishes) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("registry.toml");
+        std::fs::write(&file, registry(plan.ykc, plan.ocpp, &FOUR_PRICES)).unwrap();
+        let clock = Clock::starting_at(BEFORE_SEVEN_MS, FACTOR);
+        match plan.form {
+            Form::Embedded => Self::embedded(folder, file, clock, wishes).await,
+            Form::Cluster => Self::cluster(plan, folder, file, clock, wishes).await,
+        }
+    }
+
+    async fn embedded(folder: tempfile::TempDir, file: PathBuf, clock: Clock, wishes: &Wishes) -> Self {
+        let addresses = Addresses::free();
+        let data = folder.path().join("data");
+        let mut env = environment(&addresses, clock);
+        env.extend(wishes.env.iter().cloned());
+        let args = ["serve", "--registry", file.to_str().unwrap(), "--data", data.to_str().unwrap()];
+        let serve = Kept::new(Process::start_under(folder.path(), &wishes.under, &args, &env), addresses.admin);
+        serve.ready().await;
+        let target = target(&addresses);
+        Self {
+            gateways: vec![serve],
+            targets: vec![target],
+            api: None,
+            services: None,
+            chargers: ChargerLine::open(target, wishes.readable).await,
+            clock,
+            registry: file,
+            client: addresses.platform(),
+            log: LogConfig::Embedded(EmbeddedConfig { path: data.join("events.db"), ..EmbeddedConfig::default() }),
+            _folder: folder,
+        }
+    }
+
+    async fn cluster(plan: &Plan, folder: tempfile::TempDir, file: PathBuf, clock: Clock, wishes: &Wishes) -> Self {
+        let name = format!("crash{:x}_{}", std::process::id(), plan.seed);
+        let services = Services::open(&name).await;
+        let nodes = [Addresses::free(), Addresses::free()];
+        let of = |addresses: &Addresses, over_line: bool| {
+            let mut env = environment(addresses, clock);
+            let brokers = if over_line { &services.brokers_over_line } else { &services.brokers };
+            env.extend([
+                ("EVGATE__LOG__KIND", "kafka".to_owned()),
+                ("EVGATE__LOG__BROKERS", brokers.clone()),
+                ("EVGATE__LOG__TOPIC_PREFIX", format!("{name}.")),
+                ("EVGATE__LOG__PARTITIONS", "2".to_owned()),
+                ("EVGATE__LOG__SESSION_TIMEOUT_MS", "2000".to_owned()),
+                ("EVGATE__API__DATABASE_URL", services.database_url.clone()),
+            ]);
+            env.extend(wishes.env.iter().cloned());
+            env
+        };
+        let api_env = of(&nodes[0], plan.api_over_line);
+        let args = ["registry", "apply", file.to_str().unwrap()];
+        Process::start(folder.path(), &args, &api_env).wait_for_success(Duration::from_secs(60));
+        let api = Kept::new(Process::start(folder.path(), &["api"], &api_env), nodes[0].api);
+        let gateways = [("a", nodes[0]), ("b", nodes[1])].map(|(node, addresses)| {
+            let mut env = of(&addresses, true);
+            env.push(("EVGATE__GATEWAY__NODE", node.to_owned()));
+            Kept::new(Process::start_under(folder.path(), &wishes.under, &["gateway"], &env), addresses.admin)
+        });
+        api.ready().await;
+        for gateway in &gateways {
+            gateway.ready().await;
+        }
+        let log = KafkaConfig {
+            brokers: services.brokers.clone(),
+            topic_prefix: format!("{name}."),
+            partitions: 2,
+            ..KafkaConfig::default()
+        };
+        let targets = nodes.map(|addresses| target(&addresses));
+        Self {
+            gateways: gateways.into(),
+            targets: targets.into(),
+            api: Some(api),
+            services: Some(services),
+            chargers: ChargerLine::open(targets[0], wishes.readable).await,
+            clock,
+            registry: file,
+            client: nodes[0].platform(),
+            log: LogConfig::Kafka(log),
+            _folder: folder,
+        }
+    }
+
+    /// Every process that serves, again or still.
+    pub async fn all_ready(&self) {
+        for kept in self.gateways.iter().chain(&self.api) {
+            kept.ready().await;
+        }
+    }
+
+    /// Ends all processes well and opens the log to be read; what did not end with 0 is told.
+    pub async fn end(&self) -> (Arc<dyn EventLog>, Vec<String>) {
+        let mut complaints = Vec::new();
+        for kept in self.gateways.iter().chain(&self.api) {
+            let code = kept.terminate().await;
+            if code != 0 {
+                complaints.push(format!("a process left with {code} on SIGTERM:\n{}", kept.said().await));
+            }
+        }
+        (events::log::open(&self.log).unwrap(), complaints)
+    }
+}
+
+fn target(addresses: &Addresses) -> Target {
+    Target { ykc: addresses.ykc, ocpp: addresses.ocpp }
+}
+
+/// Time-outs in the proportions of life: real ones divided by [`SHORTER`], those on the platform's clock made to match.
+fn environment(addresses: &Addresses, clock: Clock) -> Vec<(&'static str, String)> {
+    let mut env = addresses.env(clock);
+    let on_platform_clock = |ms: u64| (ms / SHORTER * u64::from(FACTOR)).to_string();
+    env.extend([
+        ("EVGATE__GATEWAY__SHARDS", "2".to_owned()),
+        ("EVGATE__GATEWAY__SWEEP_MS", "20".to_owned()),
+        ("EVGATE__GATEWAY__MONEY__ACK_MS", (20_000 / SHORTER).to_string()),
+        ("EVGATE__GATEWAY__YKC__SILENCE_MS", (90_000 / SHORTER).to_string()),
+        ("EVGATE__GATEWAY__YKC__RECORD_WAIT_MS", (600_000 / SHORTER).to_string()),
+        ("EVGATE__GATEWAY__OCPP__SILENCE_MS", (120_000 / SHORTER).to_string()),
+        ("EVGATE__GATEWAY__OCPP__PING_AFTER_MS", (45_000 / SHORTER).to_string()),
+        ("EVGATE__API__ORDERS__START_MS", on_platform_clock(90_000)),
+        ("EVGATE__API__ORDERS__RECORD_LATE_MS", on_platform_clock(30_000)),
+        ("EVGATE__API__ORDERS__RECORD_MISSING_MS", on_platform_clock(600_000)),
+    ]);
+    env
+}
