@@ -176,6 +176,7 @@ impl Stand {
                 ("EVGATE__LOG__TOPIC_PREFIX", format!("{name}.")),
                 ("EVGATE__LOG__PARTITIONS", "2".to_owned()),
                 ("EVGATE__LOG__SESSION_TIMEOUT_MS", "2000".to_owned()),
+                ("EVGATE__LOG__OPTIONS__RECONNECT.BACKOFF.MAX.MS", (10_000 / SHORTER).to_string()),
                 ("EVGATE__API__DATABASE_URL", services.database_url.clone()),
             ]);
             env.extend(wishes.env.iter().cloned());
@@ -183,7 +184,9 @@ impl Stand {
         };
         let api_env = of(&nodes[0], plan.api_over_line);
         let args = ["registry", "apply", file.to_str().unwrap()];
-        Process::start(folder.path(), &args, &api_env).wait_for_success(Duration::from_secs(60));
+        let mut apply = Process::start(folder.path(), &args, &api_env);
+        // Waiting blocks a thread, and the lines that it needs run on these here.
+        tokio::task::spawn_blocking(move || apply.wait_for_success(Duration::from_secs(60))).await.unwrap();
         let api = Kept::new(Process::start(folder.path(), &["api"], &api_env), nodes[0].api);
         let gateways = [("a", nodes[0]), ("b", nodes[1])].map(|(node, addresses)| {
             let mut env = of(&addresses, true);
