@@ -23,5 +23,7 @@ mod panicking_session;
 mod record_without_number;
 mod slow_reader;
 mod start_recorded_first;
+mod steps_ocpp;
+mod steps_ykc;
 mod tls;
 mod ykc_session;

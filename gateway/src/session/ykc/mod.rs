@@ -136,7 +136,7 @@ impl YkcSession {
             Message::ModelCheck(check) => pile.on_model_check(cx, frame.seq, check, style, fx),
             Message::ModelRequest(_) => pile.on_model_request(cx, frame.seq, style, fx),
             Message::StartRequest(request) => self.on_start_request(cx, frame.seq, index, request, fx),
-            Message::Record(record) => self.on_record(cx, frame, index, record, fx),
+            Message::Record(record) => self.on_record(cx, frame.seq, index, record, frame.body, fx),
             Message::RemoteStartReply(reply) => pile.on_start_reply(cx, reply, fx),
             Message::RemoteStopReply(reply) => pile.on_stop_reply(cx, reply, fx),
             Message::BalanceReply(reply) => {

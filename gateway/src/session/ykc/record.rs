@@ -20,24 +20,25 @@ pub(super) struct RecordAnswer {
 }
 
 impl YkcSession {
+    /// `body` is what `record` was read from: the digest covers it.
     pub(super) fn on_record(
         &mut self,
         cx: &Context<'_>,
-        frame: &Frame<'_>,
+        seq: [u8; 2],
         index: usize,
         record: &RecordView<'_>,
+        body: &[u8],
         fx: &mut Effects,
     ) {
         let Some(pile) = self.piles.get_mut(index) else { return };
         let trade_no = record.trade_no();
-        let body = translate::ykc::recorded(record, frame.body);
+        let body = translate::ykc::recorded(record, body);
         if body.started_at_ms.is_none() || body.ended_at_ms == 0 {
             fx.notes.push(Note::Quirk("bad_time"));
         }
         let occurred_at = if body.ended_at_ms == 0 { cx.now.wall_ms } else { body.ended_at_ms };
         let connector = u32::from(record.gun().number());
-        let answer =
-            RecordAnswer { seq: frame.seq, trade_no, result: RecordResult::Accepted, epoch: pile.voice.seat.epoch };
+        let answer = RecordAnswer { seq, trade_no, result: RecordResult::Accepted, epoch: pile.voice.seat.epoch };
         let ticket = self.money.hold(answer, 1, cx.now.mono_ms);
         pile.on_recorded(cx, record.gun(), trade_no);
         let what = What::Body(EventBody::TransactionRecorded(body));
@@ -46,9 +47,9 @@ impl YkcSession {
 
     /// V1.7's record: the same with the meter's identity in the middle, which stays in the raw body.
     ///
-    /// The digest is taken without that identity, as if the charger had sent 0x3B. A charger that repeats a record in the other form (after an
-    /// update, or because one was not confirmed) repeats the same bill: same trade number, same digest, nothing happens. Only a
-    /// difference in what makes the bill is a second record for a person to look at.
+    /// The digest is taken without that identity, as if the charger had sent 0x3B. A charger that repeats a record in the other
+    /// form (after an update, or because one was not confirmed) repeats the same bill: same trade number, same digest, nothing
+    /// happens. Only a difference in what makes the bill is a second record for a person to look at.
     pub(super) fn on_record_v17(
         &mut self,
         cx: &Context<'_>,
@@ -57,11 +58,11 @@ impl YkcSession {
         fx: &mut Effects,
     ) -> bool {
         let shortened = translate::ykc::without_meter_identity(frame.body);
-        match shortened.as_deref().map(RecordView::new_checked) {
-            Some(Ok(record)) => {
+        match shortened.as_deref().map(|body| (body, RecordView::new_checked(body))) {
+            Some((body, Ok(record))) => {
                 let events_before = fx.events.len();
-                self.on_record(cx, frame, index, &record, fx);
-                // The digest covers the fields that make the bill; what arrived is kept whole.
+                self.on_record(cx, frame.seq, index, &record, body, fx);
+                // What arrived is kept whole.
                 for event in fx.events.iter_mut().skip(events_before) {
                     if let What::Body(EventBody::TransactionRecorded(body)) = &mut event.what {
                         body.raw = frame.body.to_vec().into();

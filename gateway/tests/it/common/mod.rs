@@ -4,6 +4,7 @@ pub mod command;
 pub mod log;
 pub mod ocpp;
 pub mod registry;
+pub mod steps;
 pub mod ykc;
 
 use std::{

@@ -40,6 +40,11 @@ pub fn model() -> BillingModel {
 }
 
 pub fn fill(log: &MemoryLog) {
+    entries(|key, value| put(log, key, value));
+}
+
+/// Every entry of the registry, for a log or straight into a replica.
+pub fn entries(mut put: impl FnMut(&str, Value)) {
     let charger = |id: &str, protocol: &str| Charger {
         tenant: TENANT,
         charger: id.into(),
@@ -52,17 +57,17 @@ pub fn fill(log: &MemoryLog) {
         ..Charger::default()
     };
     for id in [PILE, PILE_B] {
-        put(log, &format!("charger/{id}"), Value::Charger(charger(id, "ykc")));
+        put(&format!("charger/{id}"), Value::Charger(charger(id, "ykc")));
     }
     let off = Charger { enabled: false, ..charger(PILE_OFF, "ykc") };
-    put(log, &format!("charger/{PILE_OFF}"), Value::Charger(off));
+    put(&format!("charger/{PILE_OFF}"), Value::Charger(off));
     for id in [STATION, STATION_B] {
-        put(log, &format!("charger/{id}"), Value::Charger(charger(id, "ocpp1.6")));
+        put(&format!("charger/{id}"), Value::Charger(charger(id, "ocpp1.6")));
     }
     let salt = b"pepper".to_vec();
     let hash = Sha256::new().chain_update(&salt).chain_update(SECRET).finalize().to_vec();
     let secret = Charger { secret_salt: salt.into(), secret_hash: hash.into(), ..charger(STATION_SECRET, "ocpp1.6") };
-    put(log, &format!("charger/{STATION_SECRET}"), Value::Charger(secret));
+    put(&format!("charger/{STATION_SECRET}"), Value::Charger(secret));
     let token = |uid: &str, kind: &str, status: &str, balance_fen| Token {
         tenant: TENANT,
         uid: uid.into(),
@@ -80,9 +85,9 @@ pub fn fill(log: &MemoryLog) {
         token(TAG, "id_tag", "accepted", 5_000),
         token(TAG_BLOCKED, "id_tag", "blocked", 5_000),
     ] {
-        put(log, &format!("token/{TENANT}/{}", token.uid), Value::Token(token));
+        put(&format!("token/{TENANT}/{}", token.uid), Value::Token(token));
     }
     let version = TariffVersion { version: "v1".into(), effective_from: 0, effective_to: None, model: Some(model()) };
     let tariff = Tariff { tenant: TENANT, id: "S01/1".into(), versions: vec![version] };
-    put(log, &format!("tariff/{TENANT}/S01/1"), Value::Tariff(tariff));
+    put(&format!("tariff/{TENANT}/S01/1"), Value::Tariff(tariff));
 }

@@ -1,0 +1,350 @@
+//! The steps of a YKC session, `(now, message) → effects`, one table a rule: no socket, no log, no waiting.
+
+use codecs::error::FrameError;
+use codecs::ykc::{self as codec, Flag, Gun, GunState, Scan, ScanOptions, StartMode, TradeNo, Vin};
+use gateway::session::{CloseReason, Effects, ykc::YkcSession};
+
+use crate::common::{
+    registry::{CARD, PILE, PILE_B, PILE_OFF},
+    steps::{Wanted, World},
+    ykc,
+};
+
+/// What happens to the session.
+#[derive(Clone, Copy, Debug)]
+enum Do {
+    Login(&'static str),
+    Beat,
+    /// A card is swiped.
+    Card,
+    /// 0x13 of a session that charges.
+    Charging(u16),
+    /// 0x13 of an idle gun without plug.
+    Unplugged,
+    /// 0x3B.
+    Record(u16),
+    /// 0x3B that ends in the middle.
+    CutRecord,
+    Garbage,
+    /// The log confirms the n-th event of the case that somebody waits for.
+    Durable(usize),
+    /// The log gives it up.
+    Failed(usize),
+    /// Time passes, and the deadlines are looked at.
+    Wait(u64),
+    /// Time passes.
+    Pass(u64),
+    /// The time for a login is over.
+    LoginOver,
+    /// The pile logs in on another connection.
+    Rival,
+    /// This connection is told.
+    Fenced,
+    /// The connection is lost; the next step is on a new one.
+    Reconnect,
+}
+use Do::*;
+
+struct Rig {
+    world: World,
+    session: YkcSession,
+    seq: u16,
+    tickets: Vec<u32>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self { world: World::new(), session: YkcSession::new(), seq: 0, tickets: Vec::new() }
+    }
+
+    fn hear(&mut self, body: &impl codec::Body) -> Wanted {
+        let mut bytes = Vec::new();
+        codec::encode(self.seq.to_le_bytes(), body, &mut bytes);
+        self.hear_bytes(&bytes)
+    }
+
+    fn hear_bytes(&mut self, bytes: &[u8]) -> Wanted {
+        let (mut fx, cx) = (Effects::default(), self.world.cx(0));
+        self.seq += 1;
+        match codec::scan(bytes, ScanOptions::default()) {
+            Scan::Frame { frame, .. } => self.session.on_frame(&cx, &frame, &mut fx),
+            other => panic!("{other:?}"),
+        }
+        fx.into()
+    }
+
+    fn step(&mut self, step: Do) -> Wanted {
+        let no_trade = TradeNo::ZERO;
+        let wanted = match step {
+            Login(id) => self.hear(&ykc::login(id)),
+            Beat => self.hear(&ykc::heartbeat(PILE)),
+            Card => self.hear(&swipe()),
+            Charging(n) => self.hear(&ykc::real_time(PILE, GunState::Charging, true, ykc::trade(PILE, n))),
+            Unplugged => self.hear(&ykc::real_time(PILE, GunState::Idle, false, no_trade)),
+            Record(n) => self.hear(&ykc::record(PILE, ykc::trade(PILE, n))),
+            CutRecord => {
+                let body = &body_of(&ykc::record(PILE, ykc::trade(PILE, 1)))[..60];
+                let bytes = frame(self.seq, 0x3b, body);
+                self.hear_bytes(&bytes)
+            }
+            Reconnect => {
+                let (mut fx, cx) = (Effects::default(), self.world.cx(0));
+                std::mem::replace(&mut self.session, YkcSession::new()).finish(&cx, CloseReason::PeerLeft, &mut fx);
+                fx.into()
+            }
+            Rival => {
+                let (mut fx, cx, mut rival) = (Effects::default(), self.world.cx(1), YkcSession::new());
+                let mut bytes = Vec::new();
+                codec::encode([0, 0], &ykc::login(PILE), &mut bytes);
+                let Scan::Frame { frame, .. } = codec::scan(&bytes, ScanOptions::default()) else { panic!() };
+                rival.on_frame(&cx, &frame, &mut fx);
+                assert_eq!(fx.fenced.len(), 1);
+                fx.into()
+            }
+            Pass(ms) => {
+                self.world.mono_ms += ms;
+                Effects::default().into()
+            }
+            step => self.other(step),
+        };
+        self.tickets.extend(wanted.tickets());
+        wanted
+    }
+
+    fn other(&mut self, step: Do) -> Wanted {
+        if let Wait(ms) = step {
+            self.world.mono_ms += ms;
+        }
+        let (mut fx, cx) = (Effects::default(), self.world.cx(0));
+        match step {
+            Durable(nth) => self.session.on_ack(&cx, self.tickets[nth], true, &mut fx),
+            Failed(nth) => self.session.on_ack(&cx, self.tickets[nth], false, &mut fx),
+            Wait(_) => self.session.on_tick(&cx, false, &mut fx),
+            LoginOver => self.session.on_tick(&cx, true, &mut fx),
+            Garbage => self.session.on_frame_error(&cx, &FrameError::NoStart { skipped: 1 }, &mut fx),
+            Fenced => {
+                let mut claim = self.world.live.find(PILE).unwrap();
+                // The seat that lost is the one before the rival's.
+                claim = gateway::registry::Seat::detached(PILE, claim.tenant, claim.protocol, claim.epoch - 1);
+                self.session.on_fenced(&cx, &claim, &mut fx);
+            }
+            step => panic!("{step:?}"),
+        }
+        fx.into()
+    }
+}
+
+fn swipe() -> codec::StartRequest {
+    codec::StartRequest {
+        pile: ykc::pile(PILE),
+        gun: Gun(1),
+        start_mode: StartMode::Card,
+        password_needed: Flag::No,
+        physical_card: CARD.parse::<codec::Card>().unwrap(),
+        password: [0; 16],
+        vin: Vin::NONE,
+    }
+}
+
+fn body_of(body: &impl codec::Body) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode([0, 0], body, &mut bytes);
+    bytes[6..bytes.len() - 2].to_vec()
+}
+
+fn frame(seq: u16, kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x68, u8::try_from(body.len() + 4).unwrap()];
+    bytes.extend_from_slice(&seq.to_le_bytes());
+    bytes.extend_from_slice(&[0, kind]);
+    bytes.extend_from_slice(body);
+    let crc = codec::crc16(&bytes[2..]);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The rule, and what follows from each step: `answers | events | close`. An answer shows its yes or no and the sequence it
+/// answers; an event that the charger waits for has a `!`.
+type Case = (&'static str, &'static [(Do, &'static str)]);
+
+const IN: (Do, &str) = (Login(PILE), "0x02:00#0 | Connected ChargerBooted | -");
+const NOTHING: &str = "- | - | -";
+
+const CASES: &[Case] = &[
+    ("a pile that says its login again keeps its seat", &[IN, (Login(PILE), "0x02:00#1 | ChargerBooted | -")]),
+    ("an unknown pile is refused", &[(Login("32010600019999"), "0x02:01#0 | - | refused")]),
+    ("a pile that is switched off is refused", &[(Login(PILE_OFF), "0x02:01#0 | - | refused")]),
+    (
+        "one pile too many is refused, and the others go on",
+        &[
+            IN,
+            (Login(PILE_B), "0x02:00#1 | Connected ChargerBooted | -"),
+            (Login(PILE_OFF), "0x02:01#2 | - | -"),
+            (Beat, "0x04#3 | - | -"),
+        ],
+    ),
+    ("who has not logged in is not answered", &[(Beat, NOTHING), (Record(1), NOTHING), (Card, NOTHING)]),
+    ("the time for a login ends", &[(Wait(1), NOTHING), (LoginOver, "- | - | login_timeout")]),
+    (
+        "a record is answered when the log has it, once",
+        &[
+            IN,
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Beat, "0x04#2 | - | -"),
+            (Durable(0), "0x40:00#1 | - | -"),
+            (Durable(0), NOTHING),
+        ],
+    ),
+    (
+        "a record that the log gives up is not answered",
+        &[IN, (Record(1), "- | TransactionRecorded! | -"), (Failed(0), "- | - | log_unavailable")],
+    ),
+    (
+        "a record that the log has not confirmed in time is not answered",
+        &[
+            IN,
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Wait(19_999), NOTHING),
+            (Wait(1), "- | - | log_unavailable"),
+        ],
+    ),
+    (
+        "a record sent again is told again, and each is answered by its own sequence",
+        &[
+            IN,
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Durable(1), "0x40:00#2 | - | -"),
+            (Durable(0), "0x40:00#1 | - | -"),
+        ],
+    ),
+    (
+        "a record that cannot be read is kept before it is called illegal",
+        &[IN, (CutRecord, "- | dead:ykc_record_unparsable! | -"), (Durable(0), "0x40:01#1 | - | -")],
+    ),
+    (
+        "who lost its seat does not speak for the charger, and does not say that it left",
+        &[
+            IN,
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Rival, "0x02:00#0 | Connected ChargerBooted | -"),
+            (Durable(0), NOTHING),
+            (Record(2), NOTHING),
+            (Card, NOTHING),
+            (Beat, NOTHING),
+            (Fenced, "- | - | superseded"),
+        ],
+    ),
+    (
+        "a start is granted when the log has it, and the same question meanwhile is the same question",
+        &[
+            IN,
+            (Card, "- | SessionAuthorized! | -"),
+            (Card, NOTHING),
+            (Durable(0), "0x32:01/00#2 | - | -"),
+            (Durable(0), NOTHING),
+        ],
+    ),
+    (
+        "a start that the log has not confirmed in time is refused, whatever it says later",
+        &[
+            IN,
+            (Card, "- | SessionAuthorized! | -"),
+            (Wait(2_999), NOTHING),
+            (Wait(1), "0x32:00/05#1 | - | -"),
+            (Durable(0), NOTHING),
+        ],
+    ),
+    (
+        "a start that the log gives up is refused, and the connection stays",
+        &[IN, (Card, "- | SessionAuthorized! | -"), (Failed(0), "0x32:00/05#1 | - | -"), (Beat, "0x04#2 | - | -")],
+    ),
+    (
+        "a gun that charges starts nothing else",
+        &[IN, (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"), (Card, "0x32:00/0a#2 | - | -")],
+    ),
+    (
+        "a gun whose record is missing starts nothing until the log has it, and that is told once",
+        &[
+            IN,
+            (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Unplugged, "- | SessionEnded StatusChanged MeterSampled | -"),
+            (Card, "0x32:00/0a#3 | alarm:record_missing:true | -"),
+            (Card, "0x32:00/0a#4 | - | -"),
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Card, "0x32:00/0a#6 | - | -"),
+            (Durable(0), "0x40:00#5 | alarm:record_missing:false | -"),
+            (Card, "- | SessionAuthorized! | -"),
+        ],
+    ),
+    (
+        "a record that never comes does not block a gun for ever",
+        &[
+            IN,
+            (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Unplugged, "- | SessionEnded StatusChanged MeterSampled | -"),
+            (Pass(599_999), NOTHING),
+            (Card, "0x32:00/0a#3 | alarm:record_missing:true | -"),
+            (Pass(1), NOTHING),
+            (Card, "- | SessionAuthorized! | -"),
+        ],
+    ),
+    (
+        "a reconnect forgets that a record is missing, and the record is taken whenever it comes",
+        &[
+            IN,
+            (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Unplugged, "- | SessionEnded StatusChanged MeterSampled | -"),
+            (Reconnect, "- | Disconnected | -"),
+            (Login(PILE), "0x02:00#3 | Connected ChargerBooted | -"),
+            (Card, "- | SessionAuthorized! | -"),
+            (Durable(0), "0x32:01/00#4 | - | -"),
+            (Charging(2), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Durable(1), "0x40:00#6 | - | -"),
+            (Record(2), "- | TransactionRecorded! | -"),
+            (Durable(2), "0x40:00#7 | - | -"),
+        ],
+    ),
+    ("a silent pile has left", &[IN, (Wait(89_999), NOTHING), (Wait(1), "- | Disconnected | silent")]),
+    (
+        "a stream of garbage is not trusted, and one good frame begins the count anew",
+        &[
+            IN,
+            (Garbage, NOTHING),
+            (Garbage, NOTHING),
+            (Beat, "0x04#1 | - | -"),
+            (Garbage, NOTHING),
+            (Garbage, NOTHING),
+            (Garbage, "- | - | too_many_bad"),
+        ],
+    ),
+];
+
+#[test]
+fn every_step_wants_what_its_rule_says() {
+    for (rule, steps) in CASES {
+        let mut rig = Rig::new();
+        for (index, (step, expected)) in steps.iter().enumerate() {
+            let wanted = rig.step(*step);
+            assert_eq!(wanted.line(&wanted.ykc()), *expected, "{rule}: step {index}, {step:?}");
+        }
+    }
+}
+
+/// V1.7's record is 0x3B with the meter's identity in the middle: the same bill, whichever form comes first.
+#[test]
+fn a_record_of_v17_repeats_the_same_bill() {
+    let mut rig = Rig::new();
+    rig.step(Login(PILE));
+    let v16 = rig.step(Record(1));
+    let mut body = body_of(&ykc::record(PILE, ykc::trade(PILE, 1)));
+    body.splice(38..38, [0x4d; 43]);
+    let v17 = rig.hear_bytes(&frame(9, 0x3d, &body));
+    let (old, new) = (v16.recorded()[0], v17.recorded()[0]);
+    assert_eq!((&old.session, &old.digest), (&new.session, &new.digest));
+    assert_eq!((old.energy_e4, old.ended_at_ms), (new.energy_e4, new.ended_at_ms));
+    assert_eq!(new.raw, body, "what arrived is kept whole");
+    body[38 + 43] ^= 1;
+    let other = rig.hear_bytes(&frame(10, 0x3d, &body));
+    assert_ne!(other.recorded()[0].digest, old.digest, "another bill under the same number is not hidden");
+}
