@@ -77,6 +77,21 @@ fn exercise(text: &str) {
     let _ = scale_decimal(text, 4);
 }
 
+/// Any JSON, small.
+fn json_value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        any::<i64>().prop_map(|value| value.to_string()),
+        any::<String>().prop_map(|text| quote(&text, &[])),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(",")));
+        let object = inner.prop_map(|value| format!("{{\"a\":{value},\"a\":{value}}}"));
+        prop_oneof![list, object]
+    })
+}
+
 /// A JSON number: sign, digits in front of the point, digits behind it, exponent.
 #[derive(Clone, Debug)]
 struct Numeral {
@@ -281,5 +296,92 @@ proptest! {
         // Whole: ten times as large is exactly ten times as large.
         let whole = schoolbook(&spelt, 0).filter(|_| spelt.is_whole());
         prop_assert_eq!(read, whole);
+    }
+
+    #[test]
+    fn what_is_written_without_escapes_is_read_without_a_copy(
+        id in "[a-zA-Z0-9-]{1,36}", tag in "[a-zA-Z0-9 ]{1,20}", info in proptest::option::of("[a-zA-Z0-9 ]{0,50}"),
+    ) {
+        let mut out = Vec::new();
+        let sent = v16::status_notification::Request {
+            connector_id: 1.into(),
+            error_code: v16::status_notification::ChargePointErrorCode::NoError,
+            info: info.as_deref().map(Into::into),
+            status: v16::status_notification::ChargePointStatus::Charging,
+            timestamp: None,
+            vendor_id: Some(tag.as_str().into()),
+            vendor_error_code: None,
+        };
+        write_call(&mut out, &id, "StatusNotification", &sent).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let Envelope::Call { action, payload, .. } = scan_envelope(&text).unwrap() else { panic!("no call") };
+        prop_assert!(action.is_borrowed());
+        let read = v16::status_notification::Request::parse(payload).unwrap();
+        prop_assert_eq!(&read, &sent);
+        prop_assert!(read.info.as_ref().is_none_or(codecs::ocpp::Text::is_borrowed));
+        prop_assert!(read.vendor_id.as_ref().is_some_and(codecs::ocpp::Text::is_borrowed));
+    }
+
+    #[test]
+    fn unknown_members_change_nothing_and_known_ones_come_once(
+        name in "[a-z]{1,12}x", value in json_value(), twice in 0usize..4,
+    ) {
+        let members = [
+            r#""connectorId":1"#, r#""idTag":"T""#, r#""meterStart":10"#, r#""timestamp":"2026-11-21T10:08:09Z""#,
+        ];
+        let plain = format!("{{{}}}", members.join(","));
+        let expected = v16::start_transaction::Request::parse(&plain).unwrap();
+        // In front, between and behind.
+        for at in 0..=members.len() {
+            let mut more: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
+            more.insert(at, format!("{}:{value}", quote(&name, &[true])));
+            let text = format!("{{{}}}", more.join(","));
+            let read = v16::start_transaction::Request::parse(&text).unwrap();
+            prop_assert_eq!(&read, &expected);
+            prop_assert!(read.deviations().is_empty());
+        }
+        // Nobody knows which of two is meant: refused, never one of them taken.
+        let text = format!("{{{},{}}}", members.join(","), members[twice]);
+        let error = v16::start_transaction::Request::parse(&text).unwrap_err();
+        prop_assert_eq!(error.kind, codecs::ocpp::PayloadErrorKind::DuplicateField);
+    }
+
+    #[test]
+    fn half_a_surrogate_is_no_text_anywhere(unit in 0xd800u32..0xe000, tail in "[a-z]{0,4}") {
+        let broken = format!("\"\\u{unit:04x}{tail}\"");
+        for text in [format!("[2,{broken},\"Heartbeat\",{{}}]"), format!("[2,\"1\",{broken},{{}}]")] {
+            prop_assert!(scan_envelope(&text).is_err());
+        }
+        for payload in [
+            format!(r#"{{"idTag":{broken}}}"#),
+            format!(r#"{{"idTag":"T","x":{broken}}}"#),
+        ] {
+            // In a member that nobody reads it may pass unseen; where it is read it is refused as broken JSON.
+            if let Err(error) = v16::authorize::Request::parse(&payload) {
+                prop_assert_eq!(error.kind, codecs::ocpp::PayloadErrorKind::Syntax);
+            } else {
+                prop_assert!(payload.contains("\"x\""));
+            }
+        }
+        let meter = format!(
+            r#"{{"connectorId":1,"meterValue":[{{"timestamp":"2026-11-21T10:08:09Z","sampledValue":[{{"value":{broken}}}]}}]}}"#
+        );
+        let error = v16::meter_values::Request::parse(&meter).unwrap_err();
+        prop_assert_eq!(error.kind, codecs::ocpp::PayloadErrorKind::Syntax);
+    }
+
+    #[test]
+    fn nesting_is_refused_beyond_its_limit_wherever_it_is(depth in 1usize..400, objects in any::<bool>()) {
+        let (open, close) = if objects { ("{\"a\":", "}") } else { ("[", "]") };
+        let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        let text = format!("[2,\"1\",\"DataTransfer\",{deep}]");
+        let envelope = scan_envelope(&text).unwrap();
+        prop_assert_eq!(envelope.check().is_ok(), depth <= codecs::ocpp::DEPTH_MAX);
+        // Typed readers skip what they do not know, and have an end too.
+        let payload = format!(r#"{{"idTag":"T","x":{deep}}}"#);
+        if let Err(error) = v16::authorize::Request::parse(&payload) {
+            prop_assert_eq!(error.kind, codecs::ocpp::PayloadErrorKind::TooDeep);
+            prop_assert!(depth > codecs::ocpp::DEPTH_MAX);
+        }
     }
 }
