@@ -100,6 +100,52 @@ fn codecs_links_nothing_that_could_do_io() {
     assert!(unknown.is_empty(), "not on the list of {:?}: {unknown:?}", CODECS_DEPENDENCIES);
 }
 
+/// What the two crates that all others meet in open to them. Whoever needs another door between two parts puts it here first, and is
+/// asked why it is neither a message, an event, a command nor a registry entry, nor what carries them.
+const DOORS: [(&str, &[&str]); 2] = [
+    ("codecs", &["error", "ocpp", "ws", "ykc"]),
+    (
+        "events",
+        &["bytes", "clock", "commands", "envelope", "json", "log", "prost", "proto", "registry", "topic", "units"],
+    ),
+];
+
+/// Names that a crate's root gives away: `pub mod x`, `pub use x`, `pub fn x`, ..
+fn doors_of(root: &str) -> BTreeSet<&str> {
+    let public = root.lines().filter_map(|line| line.strip_prefix("pub "));
+    public
+        .filter_map(|item| item.split([' ', ';', ':', '{', '(', '<']).filter(|word| !word.is_empty()).nth(1))
+        .collect()
+}
+
+#[test]
+fn what_crosses_between_crates_goes_through_a_door() {
+    assert_eq!(doors_of("pub mod a;\npub use b::c;\npub mod d {\nfn x() {}\nmod e;\npub fn f() {}").len(), 4);
+    for (name, doors) in DOORS {
+        let text = fs::read_to_string(root().join(name).join("src/lib.rs")).unwrap();
+        assert_eq!(doors_of(&text), doors.iter().copied().collect(), "{name} has another door");
+    }
+    // And nobody goes through the wall: no source of another crate is made part of one's own.
+    let mut wrong = Vec::new();
+    for (name, _) in ARROWS {
+        let source = root().join(name).join("src");
+        let mut files = Vec::new();
+        rust_files(&source, &mut files);
+        for file in files {
+            let depth = file.strip_prefix(&source).unwrap().components().count();
+            let text = fs::read_to_string(&file).unwrap();
+            let out_of_the_crate = format!("\"{}", "../".repeat(depth + 1));
+            for (number, line) in code_lines(&text) {
+                let takes_in = line.contains("#[path") || line.contains("include!(");
+                if takes_in && line.contains(&out_of_the_crate) {
+                    wrong.push(format!("{}:{number}: {}", file.display(), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Licences that a program under Apache-2.0 can carry along.
 const LICENCES: [&str; 12] = [
     "0BSD",
