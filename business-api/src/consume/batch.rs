@@ -12,7 +12,7 @@ use events::{
     topic::Topic,
 };
 
-use super::{apply, live};
+use super::{alarms, apply, live};
 use crate::{
     metrics::{DEAD_LETTERS, Metrics},
     store::{DbError, Store, TenantId, Tx, outbox::Outgoing},
@@ -137,6 +137,7 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
                 wanted.tokens.insert(it.token.clone());
                 wanted.tags.extend(apply::order_tag(&it.token));
             }
+            Some(Body::AlarmRaised(it)) => wanted.sessions.extend(alarms::session(it).map(ToOwned::to_owned)),
             Some(Body::SessionEnded(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::TransactionRecorded(it)) => {
                 wanted.billing = true;

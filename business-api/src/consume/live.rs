@@ -3,6 +3,7 @@
 
 use events::proto::{ConnectorStatus, Envelope, envelope::Body};
 
+use super::alarms;
 use crate::{
     store::live::{Connector, Live},
     work::Work,
@@ -26,12 +27,16 @@ pub(super) fn is_current(work: &mut Work, event: &Envelope) -> bool {
 pub(super) fn note(work: &mut Work, event: &Envelope) {
     let at_ms = event.received_at_ms;
     match &event.body {
-        Some(Body::Connected(it)) => charger(work, event, |live| {
-            live.online = true;
-            live.node.clone_from(&event.node);
-            live.remote_address.clone_from(&it.remote_address);
-            live.changed_at_ms = at_ms;
-        }),
+        Some(Body::Connected(it)) => {
+            charger(work, event, |live| {
+                live.online = true;
+                live.node.clone_from(&event.node);
+                live.remote_address.clone_from(&it.remote_address);
+                live.changed_at_ms = at_ms;
+            });
+            alarms::connected(work, event);
+        }
+        Some(Body::AlarmRaised(it)) => alarms::note(work, event, it),
         Some(Body::Disconnected(_)) => {
             charger(work, event, |live| {
                 live.online = false;

@@ -4,6 +4,7 @@
 //! Poison (undecodable, impossible) goes to `<topic>.dlq` through the outbox, in the same transaction, and never blocks what
 //! follows. A transient fault pauses: the same batch is tried again until the database is back.
 
+mod alarms;
 mod apply;
 mod batch;
 mod live;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::store::{
     TenantId, Tx,
+    alarms::Alarm,
     live::{ChargerFilter, ChargerView, Connector, ConnectorFilter},
 };
 
@@ -52,14 +53,15 @@ pub(super) async fn one(
     detail(&mut tx, caller.tenant, id).await?.map(Json).ok_or_else(|| Problem::not_found("charger"))
 }
 
-/// A charger with its connectors.
+/// A charger with its connectors and open alarms.
 pub(super) async fn detail(tx: &mut Tx, tenant: TenantId, id: String) -> Result<Option<Value>, Problem> {
     let ids = [id];
     let found = tx.chargers_of(tenant, &ids).await?;
     let Some(found) = found.first() else { return Ok(None) };
     let connectors = tx.connectors_of(tenant, &ids).await?;
     let connectors = connectors.iter().map(connector_body).collect();
-    Ok(Some(text::with(charger(found), [("connectors", connectors)])))
+    let alarms = tx.open_alarms(tenant, &found.id).await?.iter().map(alarm_body).collect();
+    Ok(Some(text::with(charger(found), [("connectors", connectors), ("alarms", alarms)])))
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +141,17 @@ fn charger(charger: &ChargerView) -> Value {
         "model": live.model,
         "firmware": live.firmware,
         "clock_skew_ms": live.skew_ms,
+    })
+}
+
+fn alarm_body(alarm: &Alarm) -> Value {
+    json!({
+        "connector": alarm.connector,
+        "code": alarm.code,
+        "detail": alarm.detail,
+        "raised_at": text::at(alarm.raised_at_ms),
+        "last_seen_at": text::at(alarm.last_seen_ms),
+        "times": alarm.times,
     })
 }
 

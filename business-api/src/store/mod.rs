@@ -6,6 +6,7 @@
 mod db;
 mod open;
 
+pub mod alarms;
 pub mod commands;
 pub mod idempotency;
 pub mod live;

@@ -12,7 +12,7 @@ use super::Work;
 use crate::{
     command,
     metrics::{ALARMS, ORDERS_SETTLED},
-    order::{Alarm, Effect, Input, Protocol, State, WorkItem},
+    order::{Alarm, Effect, Input, Protocol, State, TimelineEntry, WorkItem},
     store::{
         orders::{Line, Timer},
         outbox::Outgoing,
@@ -139,7 +139,17 @@ impl Work {
         });
     }
 
-    fn append(&mut self, order_no: &str, entry: crate::order::TimelineEntry) {
+    /// A line of the timeline about something that moves nothing.
+    pub fn remark(&mut self, order_no: &str, at_ms: i64, what: &str, detail: String) {
+        let Some(row) = self.orders.get(order_no) else { return };
+        let (state, exception) = (row.facts.order.state, row.facts.order.exception);
+        let told = (state.name(), exception.map(|code| code.name()));
+        self.orders_changed.entry(order_no.to_owned()).or_insert(Some(told));
+        let (what, transition) = (what.to_owned(), String::new());
+        self.append(order_no, TimelineEntry { at_ms, what, transition, from: Some(state), to: state, detail });
+    }
+
+    fn append(&mut self, order_no: &str, entry: TimelineEntry) {
         let Some(row) = self.orders.get_mut(order_no) else { return };
         row.facts.lines += 1;
         self.lines.push(Line { order_no: order_no.to_owned(), seq: row.facts.lines, entry });

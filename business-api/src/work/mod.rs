@@ -21,6 +21,7 @@ use crate::{
     order::{Limits, Policy},
     store::{
         DbError, TenantId, Tx,
+        alarms::AlarmChange,
         commands::CommandRow,
         live::{ChargerView, Connector},
         orders::{Line, OrderRow},
@@ -99,6 +100,7 @@ pub(crate) struct Work {
     ledger: Vec<LedgerRow>,
     items: Vec<WorkItemRow>,
     outgoing: Vec<Outgoing>,
+    pub alarms: Vec<AlarmChange>,
     /// Bytes of the record that is being applied.
     record_body: Vec<u8>,
 }
@@ -158,6 +160,7 @@ impl Work {
             ledger: Vec::new(),
             items: Vec::new(),
             outgoing: Vec::new(),
+            alarms: Vec::new(),
             record_body: Vec::new(),
         };
         let mut rows: Vec<OrderRow> = orders.into_values().collect();
@@ -230,6 +233,7 @@ impl Work {
         tx.put_live(tenant, &live).await?;
         let connectors: Vec<_> = self.connectors_changed.iter().filter_map(|key| self.connectors.get(key)).collect();
         tx.put_connectors(tenant, &connectors).await?;
+        tx.change_alarms(tenant, &self.alarms).await?;
         let orders: Vec<_> = self.orders_changed.keys().filter_map(|order_no| self.orders.get(order_no)).collect();
         tx.put_orders(tenant, &orders, now_ms).await?;
         tx.append_lines(tenant, &self.lines).await?;
