@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     registry::{self, EditError, TariffEntry, Which},
-    store::{TenantId, Tx, registry::TariffGroup},
+    store::{TenantId, Tx, tariffs::TariffGroup},
     tariff::{DayTable, LocalDate, PeriodText, TableError, TariffVersion},
 };
 

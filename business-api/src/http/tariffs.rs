@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     bill::{BillError, Sample, Session, rate},
-    store::registry::TariffGroup,
+    store::tariffs::TariffGroup,
     tariff::{BillingModel, Tariff, TariffVersion, parse_instant},
 };
 

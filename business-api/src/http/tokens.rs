@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     registry::{self, TokenEntry, Which},
-    store::{TenantId, Tx, registry::Token},
+    store::{TenantId, Tx, tokens::Token},
 };
 
 #[derive(Debug, Deserialize)]

@@ -18,7 +18,9 @@ use super::{
 use crate::store::{
     Store, TenantId, Tx,
     outbox::Outgoing,
-    registry::{Charger, Station, TariffGroup, Token},
+    registry::{Charger, Station},
+    tariffs::TariffGroup,
+    tokens::Token,
 };
 
 /// What is different, and what has to leave because of it.

@@ -9,7 +9,11 @@ use super::{
     file::{At, ChargerEntry, Entries, KeyEntry, StationEntry, TariffEntry, TenantEntry, TokenEntry},
 };
 use crate::{
-    store::registry::{Charger, Key, Station, TariffGroup, Token},
+    store::{
+        registry::{Charger, Key, Station},
+        tariffs::TariffGroup,
+        tokens::Token,
+    },
     tariff::{Tariff, parse_instant},
 };
 

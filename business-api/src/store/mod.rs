@@ -17,6 +17,8 @@ pub mod registry;
 pub mod removal;
 pub mod settlement;
 pub mod summary;
+pub mod tariffs;
+pub mod tokens;
 
 pub use db::{Arg, DbError, Row, Tx};
 pub use open::{Backend, OpenError, Store};

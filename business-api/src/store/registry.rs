@@ -1,9 +1,8 @@
-//! Tenants, keys, stations, tariffs, chargers, tokens: what the registry file keeps and what the gateways get a copy of.
+//! Tenants, keys, stations, chargers: what the registry file keeps and what the gateways get a copy of.
 
 use events::registry as wire;
 
 use super::{DbError, Row, TenantId, Tx, args};
-use crate::tariff::{BillingModel, TariffVersion};
 
 /// An API key, as its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,31 +43,6 @@ pub struct Charger {
     pub profile: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    pub uid: String,
-    pub kind: String,
-    pub status: String,
-    pub balance_fen: i64,
-    /// UTC ms, 0 = never.
-    pub expires_at_ms: i64,
-    pub logical_card: String,
-    pub parent: String,
-    /// Who pays.
-    pub account: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TariffGroup {
-    /// `<station>/<group number>`.
-    pub id: String,
-    pub station: String,
-    pub group_no: u32,
-    pub name: String,
-    /// By first date.
-    pub versions: Vec<TariffVersion>,
-}
-
 impl Charger {
     /// As gateways get it. `default_tariff` is the station's.
     #[must_use]
@@ -88,40 +62,6 @@ impl Charger {
             profile: self.profile.clone(),
         };
         wire::RegistryEntry { value: Some(wire::registry_entry::Value::Charger(charger)) }
-    }
-}
-
-impl Token {
-    /// As gateways get it.
-    #[must_use]
-    pub fn entry(&self, tenant: TenantId) -> wire::RegistryEntry {
-        let token = wire::Token {
-            tenant: tenant.0.unsigned_abs(),
-            uid: self.uid.clone(),
-            kind: self.kind.clone(),
-            status: self.status.clone(),
-            balance_fen: self.balance_fen,
-            expires_at_ms: self.expires_at_ms,
-            logical_card: self.logical_card.clone(),
-            parent: self.parent.clone(),
-        };
-        wire::RegistryEntry { value: Some(wire::registry_entry::Value::Token(token)) }
-    }
-}
-
-impl TariffGroup {
-    /// As gateways get it.
-    #[must_use]
-    pub fn entry(&self, tenant: TenantId) -> wire::RegistryEntry {
-        let versions = self.versions.iter().map(|version| wire::TariffVersion {
-            version: version.version.clone(),
-            effective_from: version.effective_from.0,
-            effective_to: version.effective_to.map(|date| date.0),
-            model: Some(BillingModel::of(&version.table).to_registry()),
-        });
-        let tariff =
-            wire::Tariff { tenant: tenant.0.unsigned_abs(), id: self.id.clone(), versions: versions.collect() };
-        wire::RegistryEntry { value: Some(wire::registry_entry::Value::Tariff(tariff)) }
     }
 }
 
@@ -153,48 +93,9 @@ fn charger(row: &Row) -> Result<Charger, DbError> {
     })
 }
 
-fn token(row: &Row) -> Result<Token, DbError> {
-    Ok(Token {
-        uid: row.text("uid")?,
-        kind: row.text("kind")?,
-        status: row.text("status")?,
-        balance_fen: row.int("balance_fen")?,
-        expires_at_ms: row.int("expires_at_ms")?,
-        logical_card: row.text("logical_card")?,
-        parent: row.text("parent")?,
-        account: row.text("account")?,
-    })
-}
-
-/// Folds rows (group columns, `version content`) that come ordered by group into groups.
-fn tariffs(rows: &[Row]) -> Result<Vec<TariffGroup>, DbError> {
-    let mut groups: Vec<TariffGroup> = Vec::new();
-    for row in rows {
-        let id = row.text("tariff")?;
-        if groups.last().is_none_or(|last| last.id != id) {
-            groups.push(TariffGroup {
-                id: id.clone(),
-                station: row.text("station")?,
-                group_no: row.small("group_no")?,
-                name: row.text("name")?,
-                versions: Vec::new(),
-            });
-        }
-        let version = serde_json::from_str(&row.text("content")?)
-            .map_err(|error| DbError::Unreadable(format!("tariff {id}: {error}")))?;
-        if let Some(group) = groups.last_mut() {
-            group.versions.push(version);
-        }
-    }
-    Ok(groups)
-}
-
 const CHARGER_COLUMNS: &str = "c.charger, c.station, c.name, c.protocol, c.enabled, c.connectors, c.rated_power_w, \
     COALESCE(b.tariff, '') AS tariff, c.secret_salt, c.secret_hash, c.profile \
     FROM chargers c LEFT JOIN bindings b ON b.tenant_id = c.tenant_id AND b.charger = c.charger";
-
-const TARIFF_COLUMNS: &str = "g.tariff, g.station, g.group_no, g.name, v.content FROM tariff_groups g \
-    JOIN tariff_versions v ON v.tenant_id = g.tenant_id AND v.tariff = g.tariff";
 
 impl Tx {
     /// Tenant and client name of a key's hash.
@@ -362,102 +263,5 @@ impl Tx {
         .await?;
         let sql = "DELETE FROM connectors WHERE tenant_id = $1 AND charger = $2 AND connector > $3";
         self.execute(sql, args![tenant, &c.id, c.connectors]).await.map(drop)
-    }
-
-    /// Tokens after `after` by uid.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn tokens(&mut self, tenant: TenantId, after: &str, limit: i64) -> Result<Vec<Token>, DbError> {
-        let sql = "SELECT uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account FROM tokens \
-                   WHERE tenant_id = $1 AND uid > $2 ORDER BY uid LIMIT $3";
-        self.all(sql, args![tenant, after, limit]).await?.iter().map(token).collect()
-    }
-
-    /// Tokens by uid, in whatever case that is written.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn tokens_of(&mut self, tenant: TenantId, uids: &[String]) -> Result<Vec<Token>, DbError> {
-        let sql = "SELECT uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account FROM tokens \
-                   WHERE tenant_id = $1 AND any_case IN ({in}) ORDER BY uid";
-        let any_case: Vec<String> = uids.iter().map(|uid| uid.to_ascii_lowercase()).collect();
-        self.all_in(sql, args![tenant], &any_case).await?.iter().map(token).collect()
-    }
-
-    /// The token of exactly this uid.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn token(&mut self, tenant: TenantId, uid: &str) -> Result<Option<Token>, DbError> {
-        let sql = "SELECT uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account FROM tokens \
-                   WHERE tenant_id = $1 AND uid = $2";
-        self.one(sql, args![tenant, uid]).await?.as_ref().map(token).transpose()
-    }
-
-    /// Adds or replaces a token.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn put_token(&mut self, tenant: TenantId, token: &Token) -> Result<(), DbError> {
-        let sql = "INSERT INTO tokens (tenant_id, uid, kind, status, balance_fen, expires_at_ms, logical_card, parent, account) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, uid) DO UPDATE SET kind = excluded.kind, \
-                   status = excluded.status, balance_fen = excluded.balance_fen, expires_at_ms = excluded.expires_at_ms, \
-                   logical_card = excluded.logical_card, parent = excluded.parent, account = excluded.account";
-        let t = token;
-        let args = args![
-            tenant,
-            &t.uid,
-            &t.kind,
-            &t.status,
-            t.balance_fen,
-            t.expires_at_ms,
-            &t.logical_card,
-            &t.parent,
-            &t.account
-        ];
-        self.execute(sql, args).await.map(drop)
-    }
-
-    /// Every tariff group with its versions.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn tariffs(&mut self, tenant: TenantId) -> Result<Vec<TariffGroup>, DbError> {
-        let sql =
-            format!("SELECT {TARIFF_COLUMNS} WHERE g.tenant_id = $1 ORDER BY g.tariff, v.effective_from, v.version");
-        tariffs(&self.all(&sql, args![tenant]).await?)
-    }
-
-    /// Tariff groups by id.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn tariffs_of(&mut self, tenant: TenantId, ids: &[String]) -> Result<Vec<TariffGroup>, DbError> {
-        let sql = format!(
-            "SELECT {TARIFF_COLUMNS} WHERE g.tenant_id = $1 AND g.tariff IN ({{in}}) ORDER BY g.tariff, v.effective_from, v.version"
-        );
-        tariffs(&self.all_in(&sql, args![tenant], ids).await?)
-    }
-
-    /// Adds or replaces a tariff group and its versions.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn put_tariff(&mut self, tenant: TenantId, group: &TariffGroup) -> Result<(), DbError> {
-        let sql = "INSERT INTO tariff_groups (tenant_id, tariff, station, group_no, name) VALUES ($1, $2, $3, $4, $5) \
-                   ON CONFLICT (tenant_id, tariff) DO UPDATE SET name = excluded.name";
-        self.execute(sql, args![tenant, &group.id, &group.station, group.group_no, &group.name]).await?;
-        for version in &group.versions {
-            let content = serde_json::to_string(version)
-                .map_err(|error| DbError::Unreadable(format!("tariff version: {error}")))?;
-            let sql = "INSERT INTO tariff_versions (tenant_id, tariff, version, effective_from, effective_to, content) \
-                       VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, tariff, version) DO UPDATE SET \
-                       effective_from = excluded.effective_from, effective_to = excluded.effective_to, content = excluded.content";
-            let to = version.effective_to.map(|date| i64::from(date.0));
-            let args = args![tenant, &group.id, &version.version, i64::from(version.effective_from.0), to, content];
-            self.execute(sql, args).await?;
-        }
-        Ok(())
     }
 }

@@ -26,8 +26,8 @@ use crate::{
         live::{ChargerView, Connector},
         orders::{Line, OrderRow},
         outbox::Outgoing,
-        registry::Token,
         settlement::{BillRow, LedgerRow, RecordRow, SampleRow, WorkItemRow},
+        tokens::Token,
     },
     tariff::Tariff,
 };
