@@ -134,6 +134,9 @@ async fn strange_transaction_ids_are_answered_and_published() {
             _ => None,
         })
         .collect();
-    assert_eq!(sessions, ["0", "-1", "9223372036854775807"]);
+    // 0 and -1 say that the station never got an id: such a bill names itself, by its digest.
+    let digests: Vec<bool> = sessions.iter().map(|session| session.len() == 64).collect();
+    assert_eq!((&digests[..], sessions[2].as_str()), (&[true, true, false][..], "9223372036854775807"));
+    assert_ne!(sessions[0], sessions[1]);
     rig.drained().await;
 }
