@@ -12,7 +12,7 @@ use std::{
 };
 
 use events::{
-    log::{Ack, AckSink, Append, AppendError, EventLog, Health, LogError, Position, Start, Subscription},
+    log::{Ack, AckSink, Append, AppendError, Around, EventLog, Health, LogError, Position, Start, Subscription},
     proto::envelope::Body,
     topic::Topic,
 };
@@ -54,6 +54,19 @@ impl EventLog for Flaky {
 
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
         self.inner.subscribe(group, topics)
+    }
+
+    fn subscribe_from(
+        &self,
+        group: &str,
+        topics: &[Topic],
+        stored: &[Position],
+    ) -> Result<Box<dyn Subscription>, LogError> {
+        self.inner.subscribe_from(group, topics, stored)
+    }
+
+    fn around<'a>(&'a self, positions: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        self.inner.around(positions)
     }
 
     fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {

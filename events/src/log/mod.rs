@@ -112,6 +112,17 @@ pub enum Start {
     At(i64),
 }
 
+/// A partition of the log, seen from a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// The offset of the first record kept; `next` when none is.
+    pub first: i64,
+    /// The offset of the next record appended.
+    pub next: i64,
+    /// The record at the position, if it is there.
+    pub record: Option<Record>,
+}
+
 /// Records in order per (topic, partition).
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -119,6 +130,8 @@ pub struct Batch {
     /// Every partition of the subscription had been read to its end when this batch was taken. False for a member of a group
     /// that has no partition (yet). Kafka: true as of the last answer of the brokers, which is at most some 100 ms old.
     pub at_end: bool,
+    /// A member of a group that has no partition (yet): others read them.
+    pub idle: bool,
 }
 
 /// A backend of the log.
@@ -136,10 +149,10 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// When the backend refuses the subscription.
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError>;
 
-    /// Like `subscribe`, for a reader that keeps positions of its own (the last applied per partition): it never starts after
-    /// them, however far the group committed; a partition that `stored` does not name starts at the first record kept.
-    ///
-    /// Kafka does not look at `stored` yet and goes on after what the group committed.
+    /// Like `subscribe`, for a reader that keeps positions of its own (the last applied per partition): it begins right after
+    /// them, whatever the group committed; a partition that `stored` does not name begins at the first record kept, and so does one
+    /// whose next record is not kept any more. A log that does not reach so far fails when polled: it is not the one in which
+    /// the positions were. [`EventLog::around`] tells both before.
     ///
     /// # Errors
     /// When the backend refuses the subscription.
@@ -148,10 +161,14 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
         group: &str,
         topics: &[Topic],
         stored: &[Position],
-    ) -> Result<Box<dyn Subscription>, LogError> {
-        let _ = stored;
-        self.subscribe(group, topics)
-    }
+    ) -> Result<Box<dyn Subscription>, LogError>;
+
+    /// What the log holds around positions that a reader has kept, so that it can see whether they are positions in this log. A
+    /// partition that the log does not have is left out.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or a topic is not there (yet).
+    fn around<'a>(&'a self, positions: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>>;
 
     /// Reads every partition, alone, and commits nothing: replicas and command followers.
     ///
@@ -194,4 +211,8 @@ pub trait Subscription: Send {
     /// Positions of a partition that another member owns by now are passed over: that member sees those records again (at
     /// least once). A subscription made by `tail` has nothing to commit and answers `Ok`.
     fn commit<'a>(&'a mut self, positions: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>>;
+
+    /// For a subscription made by `subscribe_from`: where the reader's own positions stand now, all members' together. A partition
+    /// that is taken over later begins after these. Others have nothing to do.
+    fn stands(&mut self, stored: &[Position]);
 }

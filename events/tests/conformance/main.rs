@@ -43,4 +43,8 @@ conformance! {
     a_dropped_poll_loses_nothing
     every_topic_of_a_subscription_is_read
     a_stale_commit_moves_nothing_back
+    a_reader_with_positions_of_its_own_begins_after_them
+    a_partition_taken_over_begins_where_the_reader_stands
+    a_reader_sees_what_is_around_its_position
+    a_log_that_ends_before_the_readers_position_fails
 }

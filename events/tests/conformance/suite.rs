@@ -7,7 +7,7 @@ use std::{
 };
 
 use events::{
-    log::{Ack, AckSink, Append, AppendError, LogError, Start, Subscription},
+    log::{Ack, AckSink, Append, AppendError, Around, LogError, Position, Record, Start, Subscription},
     topic::Topic,
 };
 
@@ -417,4 +417,88 @@ pub async fn a_stale_commit_moves_nothing_back(rig: &dyn Rig) {
     let mut again = log.subscribe("stale", &[Topic::Device]).unwrap();
     let numbers: BTreeSet<_> = read_count(&mut *again, 6).await.iter().map(number).collect();
     assert_eq!(numbers, (60..66).collect());
+}
+
+pub async fn a_reader_with_positions_of_its_own_begins_after_them(rig: &dyn Rig) {
+    let log = rig.open();
+    let topics = [Topic::Device, Topic::Telemetry];
+    fill(&*log, 0, 300).await;
+    durable(&*log, record(Topic::Telemetry, "k", "1000")).await;
+    let mut reader = log.subscribe("own", &topics).unwrap();
+    let all = read_to_end(&mut *reader).await;
+    assert_eq!(all.len(), 301);
+    reader.commit(&positions(&all)).await.unwrap();
+    drop(reader);
+    // A database from before: some records of each partition of one topic, nothing of the other.
+    let stands = |record: &Record| record.position.topic == Topic::Device && number(record) < 100;
+    let mut stored: BTreeMap<i32, Position> = BTreeMap::new();
+    for record in all.iter().filter(|record| stands(record)) {
+        stored.insert(record.position.partition, record.position);
+    }
+    let stored: Vec<_> = stored.into_values().collect();
+    let mut again = log.subscribe_from("own", &topics, &stored).unwrap();
+    let seen: BTreeSet<_> = read_to_end(&mut *again).await.iter().map(number).collect();
+    assert_eq!(seen, (100..300).chain([1000]).collect(), "what it has not applied, whatever the group committed");
+    drop(again);
+    let mut none = log.subscribe_from("own", &topics, &[]).unwrap();
+    assert_eq!(read_to_end(&mut *none).await.len(), 301);
+}
+
+pub async fn a_partition_taken_over_begins_where_the_reader_stands(rig: &dyn Rig) {
+    let log = rig.open();
+    fill(&*log, 0, 200).await;
+    let mut first = log.subscribe_from("taken", &[Topic::Device], &[]).unwrap();
+    let all = read_to_end(&mut *first).await;
+    assert_eq!(all.len(), 200);
+    let mut second = log.subscribe_from("taken", &[Topic::Device], &[]).unwrap();
+    // The first has applied everything since, and the database says so.
+    second.stands(&positions(&all));
+    first.commit(&positions(&all)).await.unwrap();
+    drop(first);
+    durable(&*log, record(Topic::Device, "k", "200")).await;
+    let seen = read_count(&mut *second, 1).await;
+    assert_eq!(seen.iter().map(number).collect::<Vec<_>>(), [200]);
+}
+
+pub async fn a_reader_sees_what_is_around_its_position(rig: &dyn Rig) {
+    let log = rig.open();
+    fill(&*log, 0, 100).await;
+    let mut tail = log.tail(&[Topic::Device], Start::Beginning).unwrap();
+    let all = read_to_end(&mut *tail).await;
+    let mut last: BTreeMap<i32, &Record> = BTreeMap::new();
+    let mut count: BTreeMap<i32, i64> = BTreeMap::new();
+    for record in &all {
+        last.insert(record.position.partition, record);
+        *count.entry(record.position.partition).or_default() += 1;
+    }
+    let mut asked = Vec::new();
+    for record in last.values() {
+        asked.push(record.position);
+    }
+    let behind = last.values().next().unwrap().position;
+    let beyond = Position { offset: behind.offset + 1, ..behind };
+    let nowhere = Position { partition: 99, ..behind };
+    let found: BTreeMap<_, _> = log.around(&asked).await.unwrap().into_iter().collect();
+    assert_eq!(found.len(), last.len());
+    for record in last.values() {
+        let around = &found[&record.position];
+        assert_eq!((around.first, around.next), (0, count[&record.position.partition]));
+        assert_eq!(around.record.as_ref(), Some(*record), "as every reader sees it");
+    }
+    let found = log.around(&[beyond, nowhere]).await.unwrap();
+    let next = count[&beyond.partition];
+    assert_eq!(found, [(beyond, Around { first: 0, next, record: None })], "and none of a partition that is not there");
+    assert_eq!(log.around(&[]).await.unwrap(), []);
+}
+
+pub async fn a_log_that_ends_before_the_readers_position_fails(rig: &dyn Rig) {
+    let log = rig.open();
+    let acks = fill(&*log, 0, 20).await;
+    let stored: Vec<_> = (0..20).map(|i| Position { offset: 5000, ..acks.position(i) }).collect();
+    let mut reader = log.subscribe_from("beyond", &[Topic::Device], &stored).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while reader.poll(10, Duration::from_millis(200)).await.is_ok_and(|batch| batch.records.is_empty()) {
+        assert!(Instant::now() < deadline, "it neither fails nor reads");
+    }
+    assert!(matches!(reader.poll(10, Duration::ZERO).await, Err(LogError::Backend(_))));
 }

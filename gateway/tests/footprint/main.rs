@@ -17,7 +17,7 @@ use codecs::ykc::{self, Body, Gun, GunHealth, PileId};
 use events::{
     bytes::Bytes,
     clock::Clock,
-    log::{Ack, Append, AppendError, Batch, EventLog, Health, LogError, Position, Record, Start, Subscription},
+    log::{Ack, Append, AppendError, Around, Batch, EventLog, Health, LogError, Position, Record, Start, Subscription},
     prost::Message as _,
     registry::{Charger, RegistryEntry, registry_entry::Value},
     topic::Topic,
@@ -91,6 +91,14 @@ impl EventLog for Sink {
         Err(LogError::Closed)
     }
 
+    fn subscribe_from(&self, _: &str, _: &[Topic], _: &[Position]) -> Result<Box<dyn Subscription>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    fn around<'a>(&'a self, _: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        Box::pin(async { Err(LogError::Closed) })
+    }
+
     fn tail(&self, topics: &[Topic], _: Start) -> Result<Box<dyn Subscription>, LogError> {
         let registry = topics.contains(&Topic::Registry);
         Ok(Box::new(Once(registry.then(|| std::mem::take(&mut *self.registry.lock().unwrap())))))
@@ -114,13 +122,15 @@ impl Subscription for Once {
             if records.is_empty() {
                 tokio::time::sleep(wait).await;
             }
-            Ok(Batch { records, at_end: true })
+            Ok(Batch { records, at_end: true, idle: false })
         })
     }
 
     fn commit<'a>(&'a mut self, _: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn stands(&mut self, _: &[Position]) {}
 }
 
 const CONNECTIONS: usize = 500;

@@ -33,7 +33,7 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Ack, Append, AppendError, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
+    Ack, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
     Subscription,
 };
 use crate::topic::Topic;
@@ -150,11 +150,15 @@ impl EmbeddedLog {
         Ok(positions.map(|(group, topic, offset)| GroupPosition { group, topic, offset }).collect())
     }
 
-    /// Forgets a group that will not read again: what only it had not read may be deleted.
+    /// Forgets a group that will not read again: what only it had not read may be deleted. Works beside the process that writes.
     ///
     /// # Errors
-    /// When the log is closed, or this process does not write it.
+    /// When the log is closed, or the file cannot be written.
     pub async fn forget_group(&self, group: &str) -> Result<(), LogError> {
+        if !self.live() {
+            let (path, group) = (self.shared.path.clone(), group.to_owned());
+            return reader::blocking(move || Ok(store::forget(&store::open_writing(&path)?, &group)?)).await;
+        }
         let (done, answer) = oneshot::channel();
         self.shared.queue.request(Request::Forget { group: group.to_owned(), done })?;
         answer.await.map_err(|_| LogError::Closed)?
@@ -187,7 +191,17 @@ impl EventLog for EmbeddedLog {
         stored: &[Position],
     ) -> Result<Box<dyn Subscription>, LogError> {
         let reader = Reader::of_group(Arc::clone(&self.shared), self.live(), group, topics)?;
-        Ok(Box::new(reader.not_after(stored)))
+        Ok(Box::new(reader.after(stored)))
+    }
+
+    fn around<'a>(&'a self, positions: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        let (path, positions) = (self.shared.path.clone(), positions.to_vec());
+        Box::pin(reader::blocking(move || {
+            let mut conn = store::open_reading(&path)?;
+            let tx = conn.transaction()?;
+            let found = positions.into_iter().filter(|position| position.partition == 0);
+            found.map(|position| Ok((position, store::around(&tx, position)?))).collect()
+        }))
     }
 
     fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {

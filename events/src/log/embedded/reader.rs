@@ -52,8 +52,8 @@ struct Inner {
 struct Cursor {
     topic: Topic,
     place: Place,
-    /// A member of a group starts here at the latest, whatever the group committed.
-    latest: i64,
+    /// Where a member that keeps positions of its own begins, whatever the group committed.
+    begin: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,12 @@ impl Reader {
         Self::new(shared, live, Some(group.to_owned()), topics.iter().map(|topic| (*topic, Place::Elsewhere)))
     }
 
-    /// Starts no topic after the position that `stored` has of it; one it does not have starts at the first record kept.
-    pub fn not_after(mut self, stored: &[Position]) -> Self {
+    /// Begins each topic right after the position that `stored` has of it; one it does not have begins at the first record kept.
+    pub fn after(mut self, stored: &[Position]) -> Self {
         for cursor in &mut self.cursors {
-            let stood = stored.iter().find(|position| position.topic == cursor.topic);
-            cursor.latest = stood.map_or(0, |position| position.offset + 1);
+            cursor.begin = Some(0);
         }
+        self.stands(stored);
         self
     }
 
@@ -105,7 +105,7 @@ impl Reader {
         group: Option<String>,
         cursors: impl Iterator<Item = (Topic, Place)>,
     ) -> Result<Self, LogError> {
-        let cursors: Vec<_> = cursors.map(|(topic, place)| Cursor { topic, place, latest: i64::MAX }).collect();
+        let cursors: Vec<_> = cursors.map(|(topic, place)| Cursor { topic, place, begin: None }).collect();
         let path = shared.path.clone();
         let conn = store::open_reading(&path)?;
         let locks = cursors.iter().map(|_| None).collect();
@@ -133,6 +133,7 @@ impl Reader {
             let mut batch = Batch::default();
             let ended = inner.round(group.as_deref(), &mut cursors, turn, max, &mut batch.records)?;
             batch.at_end = ended;
+            batch.idle = cursors.iter().all(|cursor| cursor.place == Place::Elsewhere);
             Ok((cursors, batch))
         })
         .await?;
@@ -148,7 +149,7 @@ impl Reader {
             let ended = self.live && self.shared.ended.load(Ordering::Acquire);
             self.version.mark_unchanged();
             let batch = if self.idle() {
-                Batch { records: Vec::new(), at_end: !self.cursors.is_empty() }
+                Batch { at_end: !self.cursors.is_empty(), ..Batch::default() }
             } else {
                 self.read(max).await?
             };
@@ -218,17 +219,18 @@ impl Inner {
             let Some(group) = group else { break };
             if cursor.place == Place::Elsewhere {
                 let slot = (place + turn) % count;
-                if let Some(lock) = lock_topic(&self.path, group, cursor.topic)? {
-                    cursor.place =
-                        Place::Next(cursor.latest.min(store::position(&self.conn, group, cursor.topic)? + 1));
-                    if let Some(kept) = self.locks.get_mut(slot) {
-                        *kept = Some(lock);
-                    }
-                } else if self.locks.get(slot).is_some_and(Option::is_some) {
-                    // A poll that was dropped took the lock already.
-                    cursor.place =
-                        Place::Next(cursor.latest.min(store::position(&self.conn, group, cursor.topic)? + 1));
+                let lock = lock_topic(&self.path, group, cursor.topic)?;
+                // A poll that was dropped may have taken the lock already.
+                if lock.is_none() && !self.locks.get(slot).is_some_and(Option::is_some) {
+                    continue;
                 }
+                if let (Some(lock), Some(kept)) = (lock, self.locks.get_mut(slot)) {
+                    *kept = Some(lock);
+                }
+                cursor.place = Place::Next(match cursor.begin {
+                    Some(begin) => reached(&self.conn, cursor.topic, begin)?,
+                    None => store::position(&self.conn, group, cursor.topic)? + 1,
+                });
             }
         }
         let tx = self.conn.transaction()?;
@@ -251,6 +253,15 @@ impl Inner {
     }
 }
 
+/// A log that does not reach so far is not the one in which the reader kept its position.
+fn reached(conn: &Connection, topic: Topic, begin: i64) -> Result<i64, LogError> {
+    let next = store::topic_state(conn, topic)?.next;
+    if begin > next {
+        return Err(LogError::Backend(format!("{topic} ends before {next}, the reader is at {begin}")));
+    }
+    Ok(begin)
+}
+
 /// A member reads a topic while it holds this lock; the system lets go of it when the process dies.
 fn lock_topic(path: &Path, group: &str, topic: Topic) -> Result<Option<File>, LogError> {
     let folder = super::beside(path, ".groups");
@@ -268,7 +279,7 @@ fn io_error(path: &Path, error: &io::Error) -> LogError {
     LogError::Backend(format!("{}: {error}", path.display()))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, LogError> {
     match tokio::task::spawn_blocking(work).await {
@@ -285,5 +296,12 @@ impl Subscription for Reader {
 
     fn commit<'a>(&'a mut self, positions: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>> {
         Box::pin(self.commit_positions(positions))
+    }
+
+    fn stands(&mut self, stored: &[Position]) {
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.begin.is_some()) {
+            let ours = stored.iter().filter(|position| position.topic == cursor.topic && position.partition == 0);
+            cursor.begin = Some(ours.map(|position| position.offset + 1).max().unwrap_or(0));
+        }
     }
 }

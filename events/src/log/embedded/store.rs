@@ -6,9 +6,12 @@
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, Row, params};
 
-use super::{super::Record, headers};
+use super::{
+    super::{Around, Record},
+    headers,
+};
 use crate::{log::Position, topic::Topic};
 
 /// Format of the file, in `user_version`.
@@ -120,27 +123,45 @@ pub(super) fn read(conn: &Connection, topic: Topic, next: i64, max: usize, bytes
     if next >= state.next {
         return Ok(found);
     }
-    let sql =
-        format!("SELECT off, at_ms, key, payload, headers FROM \"{}\" WHERE off >= ?1 ORDER BY off", topic.name());
-    let mut select = conn.prepare_cached(&sql)?;
+    let mut select = conn.prepare_cached(&select_sql(topic))?;
     let mut rows = select.query([next])?;
     while let Some(row) = rows.next()? {
         if found.records.len() >= max || *bytes >= BATCH_BYTES {
             found.end = false;
             return Ok(found);
         }
-        let offset = row.get(0)?;
-        let key = Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?);
-        let payload = row.get_ref(3)?.as_blob_or_null()?.map(Bytes::copy_from_slice);
-        let headers = row.get_ref(4)?.as_blob_or_null()?.map(headers::decode).unwrap_or_default();
-        *bytes += key.len() + payload.as_ref().map_or(0, Bytes::len);
-        let position = Position { topic, partition: 0, offset };
-        found.records.push(Record { position, key, payload, headers, appended_at_ms: row.get(1)? });
-        found.next = offset + 1;
+        let record = record(topic, row)?;
+        *bytes += record.key.len() + record.payload.as_ref().map_or(0, Bytes::len);
+        found.next = record.position.offset + 1;
+        found.records.push(record);
     }
     // What was deleted at the end is no reason to look again.
     found.next = state.next;
     Ok(found)
+}
+
+fn select_sql(topic: Topic) -> String {
+    format!("SELECT off, at_ms, key, payload, headers FROM \"{}\" WHERE off >= ?1 ORDER BY off", topic.name())
+}
+
+fn record(topic: Topic, row: &Row<'_>) -> Result<Record> {
+    Ok(Record {
+        position: Position { topic, partition: 0, offset: row.get(0)? },
+        key: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
+        payload: row.get_ref(3)?.as_blob_or_null()?.map(Bytes::copy_from_slice),
+        headers: row.get_ref(4)?.as_blob_or_null()?.map(headers::decode).unwrap_or_default(),
+        appended_at_ms: row.get(1)?,
+    })
+}
+
+/// Call it within a read transaction.
+pub(super) fn around(conn: &Connection, position: Position) -> Result<Around> {
+    let Position { topic, offset, .. } = position;
+    let next = topic_state(conn, topic)?.next;
+    let first = conn.query_row(&format!("SELECT min(off) FROM \"{topic}\""), [], |row| row.get::<_, Option<i64>>(0))?;
+    let mut select = conn.prepare_cached(&select_sql(topic))?;
+    let found = select.query_row([offset], |row| record(topic, row)).optional()?;
+    Ok(Around { first: first.unwrap_or(next), next, record: found.filter(|record| record.position == position) })
 }
 
 /// The offset of the first record appended at or after `at_ms`; the end when there is none. Append times never fall within a
@@ -180,6 +201,10 @@ pub(super) fn set_positions(conn: &Connection, group: &str, upto: &[(Topic, i64)
          ON CONFLICT (grp, topic) DO UPDATE SET off = max(off, excluded.off)",
     )?;
     upto.iter().try_for_each(|(topic, offset)| upsert.execute(params![group, topic.name(), offset]).map(drop))
+}
+
+pub(super) fn forget(conn: &Connection, group: &str) -> Result<()> {
+    conn.prepare_cached("DELETE FROM positions WHERE grp = ?1")?.execute([group]).map(drop)
 }
 
 /// Every group's position in every topic it reads.

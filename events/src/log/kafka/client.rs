@@ -11,6 +11,7 @@ use std::{
 use rdkafka::{
     ClientConfig, ClientContext,
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::{KafkaError, RDKafkaErrorCode},
 };
 
@@ -63,9 +64,11 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// For the admin client.
+/// For clients that nothing is heard of but what they answer.
 #[derive(Debug)]
 pub(super) struct Quiet;
+
+impl ConsumerContext for Quiet {}
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -73,7 +76,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka admin client");
+        tracing::debug!(%error, reason, "Kafka client");
     }
 }
 

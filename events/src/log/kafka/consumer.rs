@@ -16,16 +16,17 @@ use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     bindings::rd_kafka_get_watermark_offsets,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
+    metadata::MetadataPartition,
     types::RDKafkaRespErr,
 };
 use tokio::time::Instant;
 
 use super::{
     client::{self, Names},
-    inbox::Inbox,
+    inbox::{Begins, Inbox},
 };
 use crate::{
     log::{Batch, KafkaConfig, LogError, Position, Record, Start, Subscription},
@@ -33,10 +34,10 @@ use crate::{
 };
 
 /// How long a thread sleeps at most before it looks whether it should end.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// Records fetched before the subscriber is woken.
 const BURST: usize = 256;
-const ASK: Duration = Duration::from_secs(10);
+pub(super) const ASK: Duration = Duration::from_secs(10);
 
 type Client = BaseConsumer<Assignments>;
 
@@ -57,11 +58,40 @@ impl ClientContext for Assignments {
 }
 
 impl ConsumerContext for Assignments {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Revoke(list) => self.inbox.revoke(self.topic, partitions(list).into_iter()),
-            Rebalance::Assign(list) => self.inbox.assign(self.topic, partitions(list).into_iter()),
-            Rebalance::Error(error) => tracing::warn!(topic = %self.topic, %error, "Kafka consumer group"),
+    fn rebalance(&self, client: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let outcome = match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.begin(list);
+                if cooperative { client.incremental_assign(list) } else { client.assign(list) }
+            }
+            _ => {
+                if what != RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+                    tracing::warn!(topic = %self.topic, error = ?what, "Kafka consumer group");
+                }
+                self.inbox.revoke(self.topic, partitions(list).into_iter());
+                if cooperative { client.incremental_unassign(list) } else { client.unassign() }
+            }
+        };
+        if let Err(error) = outcome {
+            self.inbox.fail(client::log_error(&error));
+        }
+    }
+}
+
+impl Assignments {
+    /// Where partitions that are now ours are read from: what the reader says about itself, or what the group committed.
+    fn begin(&self, list: &mut TopicPartitionList) {
+        let begins = self.inbox.assign(self.topic, partitions(list).into_iter());
+        for (mut element, begin) in list.elements().into_iter().zip(begins) {
+            let offset = match begin {
+                Begins::Committed => continue,
+                Begins::First => Offset::Beginning,
+                Begins::At(offset) => Offset::Offset(offset),
+            };
+            if let Err(error) = element.set_offset(offset) {
+                self.inbox.fail(client::log_error(&error));
+            }
         }
     }
 }
@@ -103,6 +133,8 @@ pub(super) struct KafkaReader {
     /// Empty for a tail: nothing to commit.
     clients: Vec<(Topic, Arc<Client>)>,
     threads: usize,
+    /// Made by `subscribe_from`.
+    of_own_positions: bool,
     /// What the last batch said about the end.
     at_end: bool,
 }
@@ -114,8 +146,13 @@ impl KafkaReader {
         leaving: &Arc<Leaving>,
         group: &str,
         topics: &[Topic],
+        stored: Option<&[Position]>,
     ) -> Result<Self, LogError> {
         let mut reader = Self::empty(names, leaving, topics);
+        if let Some(stored) = stored {
+            reader.inbox.stands(stored);
+        }
+        reader.of_own_positions = stored.is_some();
         for topic in topics {
             let mut properties = properties(config);
             properties.set("group.id", names.group(group, *topic));
@@ -161,6 +198,7 @@ impl KafkaReader {
             names: Arc::clone(names),
             clients: Vec::new(),
             threads: 0,
+            of_own_positions: false,
             at_end: false,
         }
     }
@@ -251,6 +289,12 @@ impl Subscription for KafkaReader {
     fn commit<'a>(&'a mut self, positions: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>> {
         Box::pin(self.commit_positions(positions))
     }
+
+    fn stands(&mut self, stored: &[Position]) {
+        if self.of_own_positions {
+            self.inbox.stands(stored);
+        }
+    }
 }
 
 impl Drop for KafkaReader {
@@ -261,7 +305,7 @@ impl Drop for KafkaReader {
     }
 }
 
-fn properties(config: &KafkaConfig) -> ClientConfig {
+pub(super) fn properties(config: &KafkaConfig) -> ClientConfig {
     let mut properties = client::properties(config, &Default::default());
     properties
         .set("enable.auto.commit", "false")
@@ -288,25 +332,31 @@ enum Begin {
     Find(Start),
 }
 
-/// Where each partition of a topic is read from.
-fn beginnings(client: &Client, name: &str, start: Start) -> KafkaResult<TopicPartitionList> {
+/// The partitions of a topic that is there.
+pub(super) fn partitions_of<C: ConsumerContext>(client: &BaseConsumer<C>, name: &str) -> KafkaResult<Vec<i32>> {
     let metadata = client.fetch_metadata(Some(name), ASK)?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name);
     let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
     let topic = topic.filter(|topic| topic.error().is_none() && !topic.partitions().is_empty()).ok_or(unknown)?;
+    Ok(topic.partitions().iter().map(MetadataPartition::id).collect())
+}
+
+/// Where each partition of a topic is read from.
+fn beginnings(client: &Client, name: &str, start: Start) -> KafkaResult<TopicPartitionList> {
+    let partitions = partitions_of(client, name)?;
     let mut list = TopicPartitionList::new();
-    for partition in topic.partitions() {
+    for partition in &partitions {
         let offset = match start {
             Start::Beginning => Offset::Beginning,
             // The end as a number: "the end" would be looked up when fetching begins, and miss what comes in between.
-            Start::End | Start::At(_) => Offset::Offset(client.fetch_watermarks(name, partition.id(), ASK)?.1),
+            Start::End | Start::At(_) => Offset::Offset(client.fetch_watermarks(name, *partition, ASK)?.1),
         };
-        list.add_partition_offset(name, partition.id(), offset)?;
+        list.add_partition_offset(name, *partition, offset)?;
     }
     if let Start::At(at_ms) = start {
         let mut times = TopicPartitionList::new();
-        for partition in topic.partitions() {
-            times.add_partition_offset(name, partition.id(), Offset::Offset(at_ms.max(0)))?;
+        for partition in &partitions {
+            times.add_partition_offset(name, *partition, Offset::Offset(at_ms.max(0)))?;
         }
         for found in client.offsets_for_times(times, ASK)?.elements() {
             found.error()?;
@@ -363,7 +413,7 @@ impl Fetch {
     }
 
     fn assigned(&self, list: &TopicPartitionList) -> bool {
-        self.inbox.assign(self.topic, partitions(list).into_iter());
+        drop(self.inbox.assign(self.topic, partitions(list).into_iter()));
         if let Err(error) = self.client.assign(list) {
             self.inbox.fail(client::log_error(&error));
             return false;
@@ -417,7 +467,7 @@ fn cached_end(client: &Client, name: &CString, partition: i32) -> Option<i64> {
     (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
-fn record(message: &BorrowedMessage<'_>, topic: Topic) -> Record {
+pub(super) fn record(message: &BorrowedMessage<'_>, topic: Topic) -> Record {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         let one = |header: rdkafka::message::Header<'_, &[u8]>| {
             (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default()))

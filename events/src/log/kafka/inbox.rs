@@ -31,6 +31,8 @@ struct State {
     partitions: BTreeMap<(Topic, i32), Partition>,
     /// Topics that were given partitions (or none) at least once.
     assigned: Vec<Topic>,
+    /// The positions of a reader that keeps its own.
+    stored: Option<BTreeMap<(Topic, i32), i64>>,
     failed: Option<LogError>,
     closed: bool,
 }
@@ -40,11 +42,23 @@ struct State {
 struct Partition {
     /// The offset after the last record fetched; -1 = none yet.
     next: i64,
+    /// Nothing before this offset was asked for.
+    begin: i64,
     /// Fetched to its end.
     ended: bool,
     /// First and last offset handed out.
     handed: Option<(i64, i64)>,
     committed: i64,
+}
+
+/// Where a partition that is assigned is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// After what the group committed.
+    Committed,
+    /// At the first record kept.
+    First,
+    At(i64),
 }
 
 impl Inbox {
@@ -64,15 +78,36 @@ impl Inbox {
         (!waited.timed_out()).then_some(true)
     }
 
-    pub fn assign(&self, topic: Topic, partitions: impl Iterator<Item = i32>) {
+    /// From now on the reader keeps positions of its own, and this is where they are.
+    pub fn stands(&self, stored: &[Position]) {
+        let mut last = BTreeMap::new();
+        for Position { topic, partition, offset } in stored.iter().copied() {
+            let stood = last.entry((topic, partition)).or_insert(offset);
+            *stood = offset.max(*stood);
+        }
+        self.lock().stored = Some(last);
+    }
+
+    /// Answers where each of them begins.
+    pub fn assign(&self, topic: Topic, partitions: impl Iterator<Item = i32>) -> Vec<Begins> {
         let mut state = self.lock();
         if !state.assigned.contains(&topic) {
             state.assigned.push(topic);
         }
+        let mut begins = Vec::new();
         for partition in partitions {
-            let fresh = Partition { next: -1, ended: false, handed: None, committed: -1 };
+            let stood = state.stored.as_ref().map(|stored| stored.get(&(topic, partition)).copied());
+            let begin = match stood {
+                None => Begins::Committed,
+                Some(Some(offset)) if offset >= 0 => Begins::At(offset + 1),
+                Some(_) => Begins::First,
+            };
+            begins.push(begin);
+            let begin = if let Begins::At(offset) = begin { offset } else { 0 };
+            let fresh = Partition { next: -1, begin, ended: false, handed: None, committed: -1 };
             state.partitions.insert((topic, partition), fresh);
         }
+        begins
     }
 
     /// What was fetched from these and not handed out goes to their next owner.
@@ -90,6 +125,12 @@ impl Inbox {
         let mut state = self.lock();
         let Position { topic, partition, offset } = record.position;
         let Some(owned) = state.partitions.get_mut(&(topic, partition)) else { return };
+        if offset < owned.next.max(owned.begin) {
+            // librdkafka begins anew where a topic does not reach so far any more: it was made again, or cut.
+            let why = format!("{topic} partition {partition} has gone back to {offset}");
+            state.failed = Some(LogError::Backend(why));
+            return;
+        }
         owned.next = offset + 1;
         owned.ended = false;
         state.bytes += weight(&record);
@@ -142,9 +183,10 @@ impl Inbox {
             && !state.partitions.is_empty()
             && topics.iter().all(|topic| state.assigned.contains(topic))
             && state.partitions.values().all(|owned| owned.ended);
+        let idle = state.partitions.is_empty();
         drop(state);
         self.room.notify_all();
-        Ok(Batch { records, at_end })
+        Ok(Batch { records, at_end, idle })
     }
 
     /// Of these positions, the last one per partition that is ours and was handed out since it is: committing another one could

@@ -6,6 +6,7 @@
 //! - The partition is murmur2 of the key, as with the Java client; a record without a key goes anywhere.
 //! - Consumers commit by hand. Each event is seen at least once.
 
+mod around;
 mod client;
 mod consumer;
 mod inbox;
@@ -26,7 +27,9 @@ use self::{
     producer::Producer,
     topics::Creating,
 };
-use super::{Ack, Append, AppendError, EventLog, Health, KafkaConfig, LogError, OpenError, Start, Subscription};
+use super::{
+    Ack, Append, AppendError, Around, EventLog, Health, KafkaConfig, LogError, OpenError, Position, Start, Subscription,
+};
 use crate::topic::Topic;
 
 /// How long a log that is dropped waits for what it still holds.
@@ -68,7 +71,26 @@ impl EventLog for KafkaLog {
     }
 
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
-        Ok(Box::new(KafkaReader::of_group(&self.config, &self.names, &self.leaving, group, topics)?))
+        Ok(Box::new(KafkaReader::of_group(&self.config, &self.names, &self.leaving, group, topics, None)?))
+    }
+
+    fn subscribe_from(
+        &self,
+        group: &str,
+        topics: &[Topic],
+        stored: &[Position],
+    ) -> Result<Box<dyn Subscription>, LogError> {
+        Ok(Box::new(KafkaReader::of_group(&self.config, &self.names, &self.leaving, group, topics, Some(stored))?))
+    }
+
+    fn around<'a>(&'a self, positions: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        let (config, names, positions) = (self.config.clone(), Arc::clone(&self.names), positions.to_vec());
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || around::around(&config, &names, &positions)).await {
+                Ok(outcome) => outcome,
+                Err(error) => Err(LogError::Backend(error.to_string())),
+            }
+        })
     }
 
     fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {

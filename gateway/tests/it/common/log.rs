@@ -7,7 +7,7 @@ use std::{
 
 use events::{
     bytes::Bytes,
-    log::{Ack, Append, AppendError, Batch, EventLog, Health, LogError, Position, Record, Start, Subscription},
+    log::{Ack, Append, AppendError, Around, Batch, EventLog, Health, LogError, Position, Record, Start, Subscription},
     topic::Topic,
 };
 use futures::future::BoxFuture;
@@ -147,6 +147,14 @@ impl EventLog for MemoryLog {
         Err(LogError::Backend("the gateway reads without a group".into()))
     }
 
+    fn subscribe_from(&self, _: &str, _: &[Topic], _: &[Position]) -> Result<Box<dyn Subscription>, LogError> {
+        Err(LogError::Backend("the gateway reads without a group".into()))
+    }
+
+    fn around<'a>(&'a self, _: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        Box::pin(async { Err(LogError::Backend("the gateway reads without a group".into())) })
+    }
+
     fn tail(&self, topics: &[Topic], start: Start) -> Result<Box<dyn Subscription>, LogError> {
         let next = match start {
             Start::Beginning => 0,
@@ -189,11 +197,13 @@ impl Subscription for Tail {
                     records.push(record.clone());
                 }
             }
-            Ok(Batch { records, at_end: self.next == state.records.len() })
+            Ok(Batch { records, at_end: self.next == state.records.len(), idle: false })
         })
     }
 
     fn commit<'a>(&'a mut self, _: &'a [Position]) -> BoxFuture<'a, Result<(), LogError>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn stands(&mut self, _: &[Position]) {}
 }
