@@ -9,6 +9,8 @@ use metrics::{
 
 pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
 pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
+pub const EVENTS_MISSED: &str = "evgate_events_missed_total";
+pub const LOG_REPLACED: &str = "evgate_log_replaced_total";
 pub const DEAD_LETTERS: &str = "evgate_api_dead_letters_total";
 pub const BATCH_SECONDS: &str = "evgate_api_batch_seconds";
 pub const CONSUMER_RETRIES: &str = "evgate_api_consumer_retries_total";
@@ -32,9 +34,11 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 18] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
+    EVENTS_MISSED,
+    LOG_REPLACED,
     DEAD_LETTERS,
     BATCH_SECONDS,
     CONSUMER_RETRIES,
@@ -61,6 +65,8 @@ pub fn describe() {
 pub(crate) struct Metrics {
     pub applied: Counter,
     pub skipped: Counter,
+    pub missed: Counter,
+    pub log_replaced: Counter,
     pub retries: Counter,
     pub illegal: Counter,
     pub duplicates: Counter,
@@ -78,6 +84,16 @@ impl Metrics {
         describe_counter!(EVENTS_APPLIED, Unit::Count, "Events applied to the database.");
         describe_counter!(EVENTS_SKIPPED, Unit::Count, "Events that had been applied before.");
         describe_counter!(
+            EVENTS_MISSED,
+            Unit::Count,
+            "Events that the log had deleted before they were applied: they are in no order."
+        );
+        describe_counter!(
+            LOG_REPLACED,
+            Unit::Count,
+            "Partitions found to be of another log, or of an older state of it, and read from their beginning."
+        );
+        describe_counter!(
             DEAD_LETTERS,
             Unit::Count,
             "Events that could not be applied and went to a dead letter topic, by reason."
@@ -87,7 +103,7 @@ impl Metrics {
         describe_gauge!(
             CONSUMER_LAG,
             Unit::Milliseconds,
-            "Age of the newest event applied while there is a backlog; 0 at the end of the log."
+            "How far behind the log the database is: age of what was applied last while there is more; 0 at the end of the log."
         );
         describe_counter!(TRANSITIONS_ILLEGAL, Unit::Count, "Events that an order could do nothing with in its state.");
         describe_counter!(RECORDS_DUPLICATE, Unit::Count, "Records that had been received before.");
@@ -113,6 +129,8 @@ impl Metrics {
         Self {
             applied: zero(EVENTS_APPLIED),
             skipped: zero(EVENTS_SKIPPED),
+            missed: zero(EVENTS_MISSED),
+            log_replaced: zero(LOG_REPLACED),
             retries: zero(CONSUMER_RETRIES),
             illegal: zero(TRANSITIONS_ILLEGAL),
             duplicates: zero(RECORDS_DUPLICATE),

@@ -91,6 +91,7 @@ pub async fn start(
         batch: config.batch,
         bell: bell.clone(),
         part: status.part("consumer"),
+        history: status.part("history"),
     };
     let publisher = outbox::run(store.clone(), log, bell.clone(), status.part("outbox"), shutdown.clone());
     let keeper =

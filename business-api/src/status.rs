@@ -73,6 +73,15 @@ impl Part {
         });
     }
 
+    /// Adds to a figure that counts.
+    pub fn add(&self, name: &'static str, more: i64) {
+        self.status.with(|parts| {
+            if let Some(state) = parts.get_mut(self.name) {
+                *state.figures.entry(name).or_default() += more;
+            }
+        });
+    }
+
     pub fn figure(&self, name: &'static str, value: i64) {
         self.status.with(|parts| {
             if let Some(state) = parts.get_mut(self.name) {

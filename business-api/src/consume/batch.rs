@@ -12,10 +12,10 @@ use events::{
     topic::Topic,
 };
 
-use super::{alarms, apply, live};
+use super::{alarms, apply, live, standing::seal};
 use crate::{
     metrics::{DEAD_LETTERS, Metrics},
-    store::{DbError, Store, TenantId, Tx, outbox::Outgoing},
+    store::{DbError, Store, TenantId, Tx, outbox::Outgoing, positions::Positions},
     work::{Rules, Wanted, Work},
 };
 
@@ -35,7 +35,25 @@ pub(super) struct Event<'a> {
     pub envelope: Envelope,
 }
 
-/// Applies what of the records is new. Answers where the group then stands.
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Where the group then stands, and the known holes that were passed.
+    Applied(Vec<Position>, Vec<Hole>),
+    /// The records do not follow what was applied; nothing was done.
+    Astray(Hole),
+}
+
+/// Records that should be between what was applied and what came next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// The last one that was applied.
+    pub after: Position,
+    /// The one that came.
+    pub next: i64,
+}
+
+/// Applies what of the records is new. They must follow what was applied before, but for `holes` that are known.
 ///
 /// # Errors
 /// The database's; nothing is then applied.
@@ -43,21 +61,22 @@ pub(super) async fn apply(
     store: &Store,
     settings: &Settings,
     records: &[Record],
+    holes: &[Hole],
     now_ms: i64,
-) -> Result<Vec<Position>, DbError> {
+) -> Result<Outcome, DbError> {
     let mut tx = store.write_platform().await?;
     let before = tx.positions(&settings.group).await?;
-    let is_new = |record: &&Record| {
-        let at = record.position;
-        before.get(&(at.topic, at.partition)).is_none_or(|offset| at.offset > *offset)
+    let (fresh, passed) = match fresh(&before, records, holes) {
+        Ok(found) => found,
+        Err(hole) => return Ok(Outcome::Astray(hole)),
     };
-    let fresh: Vec<&Record> = records.iter().filter(is_new).collect();
     settings.metrics.skipped.increment((records.len() - fresh.len()) as u64);
     let ends = ends(records);
     for end in &ends {
-        let stood = before.get(&(end.topic, end.partition)).copied();
-        if stood.is_none_or(|offset| end.offset > offset) {
-            tx.move_position(&settings.group, stood, *end).await?;
+        let at = end.position;
+        let stood = before.get(&(at.topic, at.partition)).map(|stood| stood.offset);
+        if stood.is_none_or(|offset| at.offset > offset) {
+            tx.move_position(&settings.group, stood, at, Some(seal(end))).await?;
         }
     }
     let mut tenants: BTreeMap<i64, Vec<Event<'_>>> = BTreeMap::new();
@@ -77,7 +96,34 @@ pub(super) async fn apply(
     tx.push_outbox(dead.into_iter().flatten().collect(), now_ms).await?;
     tx.commit().await?;
     settings.metrics.applied.increment(fresh.len() as u64);
-    Ok(ends)
+    Ok(Outcome::Applied(positions(&ends), passed))
+}
+
+/// The records that were not applied before, if they follow what was, and the holes between them.
+fn fresh<'a>(before: &Positions, records: &'a [Record], known: &[Hole]) -> Result<(Vec<&'a Record>, Vec<Hole>), Hole> {
+    let mut stands: HashMap<(Topic, i32), i64> = before.iter().map(|(of, stood)| (*of, stood.offset)).collect();
+    let (mut fresh, mut passed) = (Vec::with_capacity(records.len()), Vec::new());
+    for record in records {
+        let at = record.position;
+        let stands = stands.entry((at.topic, at.partition)).or_insert(-1);
+        let hole = Hole { after: Position { offset: *stands, ..at }, next: at.offset };
+        // Another record at the place of the last one applied: the log was set back under a reader that goes on.
+        let stood = before.get(&(at.topic, at.partition)).filter(|stood| stood.offset == at.offset);
+        if stood.and_then(|stood| stood.seal).is_some_and(|known| known != seal(record)) {
+            return Err(hole);
+        }
+        if at.offset > *stands + 1 {
+            if !known.contains(&hole) {
+                return Err(hole);
+            }
+            passed.push(hole);
+        }
+        if at.offset > *stands {
+            *stands = at.offset;
+            fresh.push(record);
+        }
+    }
+    Ok((fresh, passed))
 }
 
 async fn apply_tenant(
@@ -158,20 +204,22 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
     wanted
 }
 
-/// The last position of each partition.
-pub(super) fn ends(records: &[Record]) -> Vec<Position> {
-    let mut ends: HashMap<(Topic, i32), Position> = HashMap::new();
+/// The last record of each partition.
+pub(super) fn ends(records: &[Record]) -> Vec<&Record> {
+    let mut ends: BTreeMap<(Topic, i32), &Record> = BTreeMap::new();
     for record in records {
         let at = record.position;
-        let end = ends.entry((at.topic, at.partition)).or_insert(at);
-        if at.offset > end.offset {
-            *end = at;
+        let end = ends.entry((at.topic, at.partition)).or_insert(record);
+        if at.offset > end.position.offset {
+            *end = record;
         }
     }
-    let mut ends: Vec<Position> = ends.into_values().collect();
     // Always in the same order: two consumers that race for the same rows wait for each other instead of deadlocking.
-    ends.sort();
-    ends
+    ends.into_values().collect()
+}
+
+pub(super) fn positions(records: &[&Record]) -> Vec<Position> {
+    records.iter().map(|record| record.position).collect()
 }
 
 /// Puts one record aside that nothing can be done with, and moves past it.
@@ -187,9 +235,9 @@ pub(super) async fn set_aside(
 ) -> Result<(), DbError> {
     let mut tx = store.write_platform().await?;
     let at = record.position;
-    let stood = tx.positions(&settings.group).await?.get(&(at.topic, at.partition)).copied();
+    let stood = tx.positions(&settings.group).await?.get(&(at.topic, at.partition)).map(|stood| stood.offset);
     if stood.is_none_or(|offset| at.offset > offset) {
-        tx.move_position(&settings.group, stood, at).await?;
+        tx.move_position(&settings.group, stood, at, Some(seal(record))).await?;
         tx.push_outbox(dead_letter(record, "impossible", why).into_iter().collect(), now_ms).await?;
         tx.commit().await?;
     }

@@ -106,7 +106,8 @@ pub(super) fn unplugged(work: &mut Work) -> bool {
         let transition = over_transition(work);
         await_record(work, transition);
     }
-    if work.order.ended_at_ms.is_some() {
+    // A log that is read again tells of the driver before, once more.
+    if work.order.ended_at_ms.is_some() && !stale(work) {
         work.order.unplugged_at_ms.get_or_insert(work.at_ms);
     }
     true

@@ -1,6 +1,7 @@
 //! The registry: kept as a file (checked whole, compared with what is stored, applied in one transaction), or changed one entry at
 //! a time over REST by the same rules.
 
+mod again;
 mod apply;
 mod check;
 mod edit;
@@ -8,6 +9,7 @@ mod file;
 
 use std::{fmt, path::Path};
 
+pub(crate) use again::publish_again;
 pub(crate) use edit::{
     EditError, Which, kilowatts, put_charger, put_station, put_tariff, put_token, remove_charger, remove_station,
     remove_tariff, remove_token,
