@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, load_cmd::LoadArgs, registry_cmd::RegistryArgs,
-    simulate::SimulateArgs,
+    bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, load_cmd::LoadArgs, log_cmd::LogArgs,
+    registry_cmd::RegistryArgs, simulate::SimulateArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -49,6 +49,8 @@ pub enum Command {
     Api(ConfigArgs),
     /// The registry as a file: tenants, keys, stations, chargers, tokens, tariffs
     Registry(RegistryArgs),
+    /// The embedded log: who reads it, and forgetting who will not read any more
+    Log(LogArgs),
     /// Simulated chargers against a running gateway
     Simulate(SimulateArgs),
     /// Load: many connections at a rate, latency percentiles, server CPU per message

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod fleet_registry;
 pub mod load_cmd;
 pub mod load_walls;
+pub mod log_cmd;
 pub mod platform;
 pub mod registry_cmd;
 pub mod serve;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Gateway(args) => ("gateway", serve::one_part(args, Parts::Gateway)),
         Command::Api(args) => ("api", serve::one_part(args, Parts::Api)),
         Command::Registry(args) => ("registry", registry_cmd::run(args)),
+        Command::Log(args) => ("log", log_cmd::run(args)),
         Command::Simulate(args) => ("simulate", simulate::run(args)),
         Command::Load(args) => ("load", load_cmd::run(args)),
         Command::Decode(args) => ("decode", decode::run(args)),

@@ -38,12 +38,15 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-const SUBCOMMANDS: [&[&str]; 12] = [
+const SUBCOMMANDS: [&[&str]; 15] = [
     &["serve"],
     &["gateway"],
     &["api"],
     &["registry"],
     &["registry", "apply"],
+    &["log"],
+    &["log", "groups"],
+    &["log", "forget"],
     &["simulate"],
     &["load"],
     &["load", "reference"],
@@ -62,7 +65,7 @@ fn every_subcommand_has_help_with_examples() {
         let output = evgate(&args);
         assert_eq!(code(&output), 0, "{args:?}");
         let help = stdout(&output);
-        if words != ["registry"] {
+        if words != ["registry"] && words != ["log"] {
             assert!(help.contains("Examples:"), "{args:?} shows no example:\n{help}");
         }
     }
@@ -475,4 +478,39 @@ fn registry_apply_lists_everything_that_is_wrong() {
     let said = stderr(&output);
     assert!(said.contains("tenants[0]") && said.contains("chargers[0]"), "{said}");
     assert_eq!(code(&evgate(&["registry", "apply", "no/such/file", "--data", folder.path().to_str().unwrap()])), 66);
+}
+
+// --- the embedded log's readers ---------------------------------------------------------------------------------------
+
+#[test]
+fn a_group_that_does_not_come_back_is_shown_and_forgotten() {
+    use events::{
+        log::{Ack, Append, EmbeddedConfig, EventLog as _, embedded::EmbeddedLog},
+        topic::Topic,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    assert_eq!(code(&evgate(&["log", "groups", "--data", data])), 66, "no log there");
+    // Somebody writes and reads all the while.
+    let config = EmbeddedConfig { path: folder.path().join("events.db"), ..EmbeddedConfig::default() };
+    let log = EmbeddedLog::open(&config).unwrap();
+    let reader = log.subscribe("reports", &[Topic::Device]).unwrap();
+    for _ in 0..3 {
+        log.append(Append { topic: Topic::Device, key: b"k", payload: Some(b"v"), headers: &[] }, Ack::None).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut reader = reader;
+    while runtime.block_on(reader.poll(10, std::time::Duration::from_secs(5))).unwrap().records.is_empty() {}
+    let line = |output: &Output| stdout(output).lines().find(|line| line.starts_with("reports")).map(str::to_owned);
+    let shown = evgate(&["log", "groups", "--data", data]);
+    let words = line(&shown).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words, ["reports", "ev.device.v1", "3", "0", "min", "yes"]);
+    let refused = evgate(&["log", "forget", "reports", "--data", data]);
+    assert_eq!(code(&refused), 1, "it reads");
+    drop(reader);
+    assert!(line(&evgate(&["log", "groups", "--data", data])).unwrap().ends_with("no"));
+    let done = evgate(&["log", "forget", "reports", "--data", data]);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    assert_eq!(line(&evgate(&["log", "groups", "--data", data])), None);
+    assert_eq!(code(&evgate(&["log", "forget", "reports", "--data", data])), 65, "it is not there any more");
 }

@@ -1,5 +1,8 @@
 //! What need not be kept is deleted, a bounded number of rows at a time, so that appends never wait long.
 
+use std::{collections::BTreeSet, mem};
+
+use metrics::{Unit, describe_gauge, gauge};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -9,18 +12,37 @@ use super::{
 use crate::{log::config::Keep, topic::Topic};
 
 const ROWS: i64 = 2000;
+const UNREAD: &str = "evgate_log_group_unread";
 const HOUR_MS: i64 = 3_600_000;
 
 #[derive(Debug)]
 pub(super) struct Keeper {
-    pub keep: [Keep; Topic::ALL.len()],
-    pub tombstone_ms: i64,
+    keep: [Keep; Topic::ALL.len()],
+    tombstone_ms: i64,
+    /// Whose unread records the metric shows.
+    told: BTreeSet<(String, Topic)>,
 }
 
 impl Keeper {
+    pub fn new(keep: [Keep; Topic::ALL.len()], tombstone_ms: i64) -> Self {
+        describe_gauge!(
+            UNREAD,
+            Unit::Count,
+            "Records of the embedded log that a group has not read; they are never deleted."
+        );
+        Self { keep, tombstone_ms, told: BTreeSet::new() }
+    }
+
     /// One round over all topics; true when a topic has more to delete than one round takes.
-    pub fn round(&self, conn: &mut Connection, topics: &mut States, now_ms: i64, full: bool) -> rusqlite::Result<bool> {
+    pub fn round(
+        &mut self,
+        conn: &mut Connection,
+        topics: &mut States,
+        now_ms: i64,
+        full: bool,
+    ) -> rusqlite::Result<bool> {
         let positions = store::positions(conn)?;
+        self.tell(&positions, topics);
         let mut more = false;
         for ((topic, state), keep) in Topic::ALL.into_iter().zip(topics.iter_mut()).zip(&self.keep) {
             if state.records == 0 {
@@ -46,6 +68,24 @@ impl Keeper {
             more |= rows >= ROWS;
         }
         Ok(more)
+    }
+
+    /// Groups are few and named by programs, not by chargers. One that was forgotten goes to 0.
+    fn tell(&mut self, positions: &[(String, Topic, i64)], topics: &States) {
+        let show = |group: &str, topic: Topic, unread: i64| {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge; 2^52 records are not reached")]
+            gauge!(UNREAD, "group" => group.to_owned(), "topic" => topic.name()).set(unread as f64);
+        };
+        let mut gone = mem::take(&mut self.told);
+        for (group, topic, offset) in positions {
+            let next = topics.get(topic.index()).map_or(0, |state| state.next);
+            show(group, *topic, (next - 1 - offset).max(0));
+            gone.remove(&(group.clone(), *topic));
+            self.told.insert((group.clone(), *topic));
+        }
+        for (group, topic) in gone {
+            show(&group, topic, 0);
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl EmbeddedLog {
         let tombstone_ms = i64::try_from(config.tombstone_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         let every = Duration::from_secs(config.housekeeping_seconds);
         let disk_max = config.disk_mbytes_max.saturating_mul(1 << 20);
-        let writer = Writer::new(conn, Arc::clone(&shared), Keeper { keep, tombstone_ms }, disk_max, every);
+        let writer = Writer::new(conn, Arc::clone(&shared), Keeper::new(keep, tombstone_ms), disk_max, every);
         let writer = writer.map_err(sqlite)?;
         let thread = thread::Builder::new()
             .name("event-log".to_owned())
@@ -148,6 +148,14 @@ impl EmbeddedLog {
         let conn = store::open_reading(&self.shared.path)?;
         let positions = store::positions(&conn)?.into_iter();
         Ok(positions.map(|(group, topic, offset)| GroupPosition { group, topic, offset }).collect())
+    }
+
+    /// Whether a process reads the topic as this group now.
+    ///
+    /// # Errors
+    /// When the folder of locks cannot be used.
+    pub fn is_read(&self, group: &str, topic: Topic) -> Result<bool, LogError> {
+        Ok(reader::lock_topic(&self.shared.path, group, topic)?.is_none())
     }
 
     /// Forgets a group that will not read again: what only it had not read may be deleted. Works beside the process that writes.

@@ -263,7 +263,7 @@ fn reached(conn: &Connection, topic: Topic, begin: i64) -> Result<i64, LogError>
 }
 
 /// A member reads a topic while it holds this lock; the system lets go of it when the process dies.
-fn lock_topic(path: &Path, group: &str, topic: Topic) -> Result<Option<File>, LogError> {
+pub(super) fn lock_topic(path: &Path, group: &str, topic: Topic) -> Result<Option<File>, LogError> {
     let folder = super::beside(path, ".groups");
     let file = std::fs::create_dir_all(&folder)
         .and_then(|()| OpenOptions::new().create(true).append(true).open(folder.join(format!("{group}~{topic}"))))
