@@ -273,8 +273,8 @@ const QUEUE_KBYTES_MAX: u64 = 16 << 20;
 const RECORD_KBYTES_MAX: u64 = 64 << 10;
 /// 16 TiB.
 const MBYTES_MAX: u64 = 16 << 20;
-/// Longer, and whoever waits for a confirmation waits for this first.
-const LINGER_MS_MAX: u64 = 10_000;
+/// A minute: telemetry that comes later is of no use.
+const LINGER_MS_MAX: u64 = 60_000;
 /// A century.
 const HOURS_MAX: u64 = 876_000;
 
