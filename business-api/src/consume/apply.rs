@@ -140,7 +140,7 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
         work.by_session(charger, &session).or_else(|| order_tag(token).and_then(|tag| work.by_tag(charger, &tag)));
     if let Some(order_no) = found {
         // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
-        let first = work.order(&order_no).is_some_and(|row| row.facts.order.awaits_start());
+        let first = work.order(&order_no).is_some_and(|row| row.facts.order.has_no_start_yet());
         give(work, &order_no, at_ms, input);
         if first {
             take_connector(work, event, &order_no, queued_from_ms);

@@ -120,7 +120,7 @@ pub(super) fn started(work: &mut Work, session: &str, started_at_ms: i64, meter_
         }
         State::Charging | State::Stopping if super::live::stale(work) => {}
         State::Charging | State::Stopping => super::live::seen_charging(work),
-        State::StartFailed if work.order.awaits_start() => {
+        State::StartFailed if work.order.has_no_start_yet() => {
             // The platform has closed it: whatever flows now is outside the order, and should not flow.
             work.order.session = Some(session.to_owned());
             work.alarm(Alarm::LateStart);

@@ -346,7 +346,7 @@ pub struct Order {
 impl Order {
     /// Nothing has been heard of its start yet; the platform may have given it up meanwhile (T8).
     #[must_use]
-    pub fn awaits_start(&self) -> bool {
+    pub fn has_no_start_yet(&self) -> bool {
         let open = matches!(self.state, State::Starting | State::StartFailed);
         open && self.started_at_ms.is_none() && self.record.is_none()
     }
