@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, load_cmd::LoadArgs, log_cmd::LogArgs,
-    registry_cmd::RegistryArgs, simulate::SimulateArgs,
+    registry_cmd::RegistryArgs, simulate::SimulateArgs, spool_cmd::SpoolArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -51,6 +51,8 @@ pub enum Command {
     Registry(RegistryArgs),
     /// The embedded log: who reads it, and forgetting who will not read any more
     Log(LogArgs),
+    /// A gateway's spool: what it holds, and handing that on to the log when its gateway will not come back
+    Spool(SpoolArgs),
     /// Simulated chargers against a running gateway
     Simulate(SimulateArgs),
     /// Load: many connections at a rate, latency percentiles, server CPU per message

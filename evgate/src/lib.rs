@@ -18,6 +18,7 @@ pub mod registry_cmd;
 pub mod serve;
 pub mod shutdown;
 pub mod simulate;
+pub mod spool_cmd;
 pub mod telemetry;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Api(args) => ("api", serve::one_part(args, Parts::Api)),
         Command::Registry(args) => ("registry", registry_cmd::run(args)),
         Command::Log(args) => ("log", log_cmd::run(args)),
+        Command::Spool(args) => ("spool", spool_cmd::run(args)),
         Command::Simulate(args) => ("simulate", simulate::run(args)),
         Command::Load(args) => ("load", load_cmd::run(args)),
         Command::Decode(args) => ("decode", decode::run(args)),

@@ -120,7 +120,9 @@ impl Running {
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         make_folders(config, parts)?;
-        let log = events::log::open(&config.log).context("cannot open the event log").or_exit(Exit::Unavailable)?;
+        // Only chargers are answered from a spool; the API's database keeps what the log does not take.
+        let open = if parts == Parts::Api { events::log::open } else { events::log::open_spooled };
+        let log = open(&config.log).context("cannot open the event log").or_exit(Exit::Unavailable)?;
         let clock = Clock::from(&config.clock);
         let stop_api = CancellationToken::new();
         let mut running = Self { log, gateway: None, api: None, stop_api };

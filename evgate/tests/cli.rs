@@ -7,6 +7,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use events::{
+    log::{Ack, Append, KafkaConfig, LogConfig, SpoolConfig, spooled::Spool},
+    topic::Topic,
+};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -38,7 +42,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-const SUBCOMMANDS: [&[&str]; 15] = [
+const SUBCOMMANDS: [&[&str]; 17] = [
     &["serve"],
     &["gateway"],
     &["api"],
@@ -47,6 +51,8 @@ const SUBCOMMANDS: [&[&str]; 15] = [
     &["log"],
     &["log", "groups"],
     &["log", "forget"],
+    &["spool"],
+    &["spool", "drain"],
     &["simulate"],
     &["load"],
     &["load", "reference"],
@@ -65,7 +71,7 @@ fn every_subcommand_has_help_with_examples() {
         let output = evgate(&args);
         assert_eq!(code(&output), 0, "{args:?}");
         let help = stdout(&output);
-        if words != ["registry"] && words != ["log"] {
+        if !matches!(words, ["registry" | "log" | "spool"]) {
             assert!(help.contains("Examples:"), "{args:?} shows no example:\n{help}");
         }
     }
@@ -100,6 +106,8 @@ fn check_names_the_key_that_is_wrong() {
         ("[api]\nbatch = 0\n", "api.batch"),
         ("[api]\nlisten = \"127.0.0.1:9180\"\n", "api.listen: 127.0.0.1:9180 is also gateway.ocpp.listen"),
         ("[log]\npath = \"\"\n", "log.path"),
+        ("[log]\nkind = \"kafka\"\n[log.spool]\nafter_ms = 0\n", "log.spool.after_ms"),
+        ("[log]\nkind = \"kafka\"\n[log.spool]\nqueue_kbytes = 100\n", "log.spool.queue_kbytes"),
         ("[clock]\nfactor = 0\n", "clock.factor"),
         ("[telemetry]\nlog_filter = \"a=b=c\"\n", "telemetry.log_filter"),
         ("[nonsense]\n", "nonsense"),
@@ -513,4 +521,52 @@ fn a_group_that_does_not_come_back_is_shown_and_forgotten() {
     assert_eq!(code(&done), 0, "{}", stderr(&done));
     assert_eq!(line(&evgate(&["log", "groups", "--data", data])), None);
     assert_eq!(code(&evgate(&["log", "forget", "reports", "--data", data])), 65, "it is not there any more");
+}
+
+// --- spool ---------------------------------------------------------------------------------------------------------
+
+/// A spool with so many records that a log that takes nothing has not confirmed, and whose owner has ended.
+fn left_behind(folder: &Path, records: u32) {
+    let spool = SpoolConfig { path: folder.to_owned(), after_ms: 1, ..SpoolConfig::default() };
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let brokers = nobody.local_addr().unwrap().to_string();
+    let config = KafkaConfig { brokers, create_topics: false, spool, ..KafkaConfig::default() };
+    let log = events::log::open_spooled(&LogConfig::Kafka(config)).unwrap();
+    for number in 0..records {
+        let key = format!("key-{number}");
+        let record = Append { topic: Topic::Device, key: key.as_bytes(), payload: Some(b"v"), headers: &[] };
+        log.append(record, Ack::Kept).unwrap();
+    }
+}
+
+#[test]
+fn spool_status_says_what_a_spool_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(code(&evgate(&["spool", "status", path])), 66, "there is none");
+    assert_eq!(code(&evgate(&["spool", "drain", path])), 66, "nor is one made");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    left_behind(folder.path(), 3);
+    let output = evgate(&["spool", "status", path]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("ev.device.v1: 3 records, "), "{}", stdout(&output));
+}
+
+#[test]
+fn spool_drain_refuses_what_it_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    left_behind(folder.path(), 1);
+    let output = evgate(&["spool", "drain", path]);
+    assert_eq!(code(&output), 64);
+    assert!(stderr(&output).contains("log.kind"), "{}", stderr(&output));
+    // Its gateway is alive.
+    let config = SpoolConfig { path: folder.path().to_owned(), ..SpoolConfig::default() };
+    let alive = Spool::open(&config, 900).unwrap();
+    let file = folder.path().join("evgate.toml");
+    std::fs::write(&file, "[log]\nkind = \"kafka\"\nbrokers = \"127.0.0.1:1\"\n").unwrap();
+    let output = evgate(&["spool", "drain", path, "--config", file.to_str().unwrap()]);
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(stderr(&output).contains("another process"), "{}", stderr(&output));
+    drop(alive);
 }

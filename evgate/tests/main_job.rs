@@ -40,6 +40,7 @@ async fn main_job() {
     env.push(("EVGATE__LOG__BROKERS", brokers.clone()));
     env.push(("EVGATE__LOG__TOPIC_PREFIX", format!("{unique}.")));
     env.push(("EVGATE__LOG__PARTITIONS", "4".to_owned()));
+    env.push(("EVGATE__LOG__SPOOL__PATH", folder.path().join("spool").display().to_string()));
     env.push(("EVGATE__API__DATABASE_URL", database));
     let mut apply = Process::start(folder.path(), &["registry", "apply", file.to_str().unwrap()], &env);
     apply.wait_for_success(Duration::from_secs(60));

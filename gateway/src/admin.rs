@@ -16,6 +16,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use events::log::SpoolHealth;
 use serde_json::json;
 
 use crate::{
@@ -83,6 +84,18 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         None => json!({"ok": true, "since_ms": admin.started_ms, "why": ""}),
         Some((since, why)) => json!({"ok": false, "since_ms": since, "why": why}),
     };
+    let spool = health.spool.as_ref().map(|spool| {
+        json!({
+            "records": spool.records,
+            "bytes": spool.bytes,
+            "oldest_at_ms": spool.oldest_at_ms,
+            "left_behind": spool.left_behind,
+            "spooled": spool.spooled,
+            "drained": spool.drained,
+            "log_away": spool.log_away,
+        })
+    });
+    let spool_part = health.spool.as_ref().map(spool_part);
     let hanging = admin.hanging();
     let [chargers, tokens, tariffs] = shared.replica.sizes();
     Json(json!({
@@ -99,8 +112,10 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
             "confirmed_at_ms": health.confirmed_at_ms,
             "lost": health.lost,
         },
+        "spool": spool,
         "parts": {
             "log": log,
+            "spool": spool_part,
             "registry": admin.registry.state(),
             "commands": admin.commands.state(),
             "claims": admin.claims.state(),
@@ -113,10 +128,25 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     }))
 }
 
+/// The spool as a part: it is well when it is empty.
+fn spool_part(spool: &SpoolHealth) -> serde_json::Value {
+    match (&spool.failing, spool.records) {
+        (Some((since, why)), _) => json!({"ok": false, "since_ms": since, "why": format!("cannot write: {why}")}),
+        (None, 0) => json!({"ok": true, "since_ms": 0, "why": ""}),
+        (None, records) => {
+            let why = format!("{records} records wait for the log");
+            json!({"ok": false, "since_ms": spool.oldest_at_ms, "why": why})
+        }
+    }
+}
+
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let shared = &admin.shared;
     for (gauge, size) in shared.metrics.registry.iter().zip(shared.replica.sizes()) {
         gauge.set(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+    }
+    if let Some(spool) = shared.log.health().spool {
+        shared.metrics.spool(&spool, real_ms());
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (admin.render)())
 }

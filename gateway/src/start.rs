@@ -115,9 +115,11 @@ pub(crate) async fn start(
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        loaded = is_loaded.wait_for(|loaded| *loaded) => {
-            loaded.map_err(|_| RunError::Died("registry replica"))?;
-        }
+        ready = async {
+            is_loaded.wait_for(|loaded| *loaded).await.map_err(|_| RunError::Died("registry replica"))?;
+            // What an earlier process could not hand on comes before what the chargers say now. It needs the log, as the replica does.
+            shared.log.caught_up().await.map_err(|_| RunError::Died("the spool"))
+        } => ready?,
     }
 
     let (ykc_addr, ocpp_addr, listeners) = open_listeners(&shared.config, shards)?;
@@ -231,7 +233,7 @@ async fn supervise(
     });
     let _ = joined.await;
     if let Err(error) = shared.log.flush(FLUSH).await {
-        tracing::warn!(%error, "the log did not confirm everything; unanswered chargers will send it again");
+        tracing::warn!(%error, "the log did not confirm everything; unanswered chargers will send it again, and the spool has the rest");
     }
     tracing::info!("drained");
     match died {

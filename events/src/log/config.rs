@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::PathBuf, sync::
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventLog, embedded::EmbeddedLog, kafka::KafkaLog};
+use super::{
+    EventLog, LogError,
+    embedded::EmbeddedLog,
+    kafka::KafkaLog,
+    spooled::{self, SpooledLog},
+};
 use crate::topic::Topic;
 
 /// `kind = "embedded"` or `kind = "kafka"`, and that backend's own keys beside it.
@@ -109,8 +114,9 @@ pub struct KafkaConfig {
     /// The same in records.
     pub queue_records: u32,
     /// A record that the brokers have not confirmed after this time has failed (`LogError::Timeout`). Longer than an election of
-    /// leaders or a rolling restart, so that those lose no telemetry; money is kept by the charger or the spool meanwhile. A
-    /// record that timed out may still have been written: consumers see each event at least once.
+    /// leaders or a rolling restart, so that those lose no telemetry; money is kept by the charger meanwhile. A record that timed
+    /// out may still have been written: consumers see each event at least once. With the spool nothing times out: records stay in
+    /// the queue, in order, until it is full.
     pub message_timeout_ms: u32,
     /// The largest record in KiB. Brokers have a limit of their own, 1 MiB unless changed.
     pub record_kbytes_max: u32,
@@ -118,6 +124,8 @@ pub struct KafkaConfig {
     pub session_timeout_ms: u32,
     /// How much of a topic is kept when it is created, by topic name; topics that are not named keep the default.
     pub keep: BTreeMap<String, Keep>,
+    /// The spool of a gateway; the API has none.
+    pub spool: SpoolConfig,
     /// Any property of librdkafka for every client: `security.protocol`, `sasl.mechanisms`, `sasl.username`, `sasl.password`,
     /// `ssl.ca.location`, .. TLS and SCRAM need the build feature `kafka-tls`.
     pub options: BTreeMap<String, String>,
@@ -142,6 +150,7 @@ impl Default for KafkaConfig {
             record_kbytes_max: 900,
             session_timeout_ms: 10_000,
             keep: BTreeMap::new(),
+            spool: SpoolConfig::default(),
             options: BTreeMap::new(),
             producer_options: BTreeMap::new(),
             consumer_options: BTreeMap::new(),
@@ -165,10 +174,42 @@ impl fmt::Debug for KafkaConfig {
             .field("record_kbytes_max", &self.record_kbytes_max)
             .field("session_timeout_ms", &self.session_timeout_ms)
             .field("keep", &self.keep)
+            .field("spool", &self.spool)
             .field("options", &self.options.keys())
             .field("producer_options", &self.producer_options.keys())
             .field("consumer_options", &self.consumer_options.keys())
             .finish()
+    }
+}
+
+/// The disk of a gateway, used for what must not be lost while Kafka does not confirm in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Off: money waits for Kafka alone, and its chargers are not answered while that is away.
+    pub enabled: bool,
+    /// The folder. It survives the process (a volume), and one process uses it at a time.
+    pub path: PathBuf,
+    /// What the spool may hold in MiB. At the limit nothing is lost and nothing is answered: chargers keep their records.
+    pub mbytes_max: u64,
+    /// What Kafka has not confirmed after this time goes to the spool, in milliseconds.
+    pub after_ms: u64,
+    /// Records that wait for the spool's disk, at most; more are answered with `AppendError::Full`.
+    pub queue_records: usize,
+    /// The same in KiB.
+    pub queue_kbytes: usize,
+}
+
+impl Default for SpoolConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            path: PathBuf::from("data/spool"),
+            mbytes_max: 4096,
+            after_ms: 1000,
+            queue_records: 65_536,
+            queue_kbytes: 32_768,
+        }
     }
 }
 
@@ -188,6 +229,8 @@ pub enum OpenError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", .path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("the spool {}: {error}", .path.display())]
+    Spool { path: PathBuf, error: LogError },
     #[error("Kafka client: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
 }
@@ -234,6 +277,9 @@ impl LogConfig {
                 if !config.topic_prefix.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c)) {
                     return Err(wrong("topic_prefix", "may hold letters, digits, '.', '_' and '-'"));
                 }
+                if config.spool.enabled {
+                    config.spool.validate(config.record_kbytes_max)?;
+                }
                 topics(&config.keep)?;
                 for (table, options) in [
                     ("options", &config.options),
@@ -275,8 +321,26 @@ const RECORD_KBYTES_MAX: u64 = 64 << 10;
 const MBYTES_MAX: u64 = 16 << 20;
 /// A minute: telemetry that comes later is of no use.
 const LINGER_MS_MAX: u64 = 60_000;
+/// A charger waits some twenty seconds for its answer.
+const AFTER_MS_MAX: u64 = 10_000;
 /// A century.
 const HOURS_MAX: u64 = 876_000;
+
+impl SpoolConfig {
+    fn validate(&self, record_kbytes_max: u32) -> Result<(), OpenError> {
+        within("spool.mbytes_max", self.mbytes_max, 1..=MBYTES_MAX)?;
+        within("spool.after_ms", self.after_ms, 1..=AFTER_MS_MAX)?;
+        within("spool.queue_records", self.queue_records as u64, 1..=RECORDS_MAX)?;
+        within("spool.queue_kbytes", self.queue_kbytes as u64, 1..=QUEUE_KBYTES_MAX)?;
+        if self.path.as_os_str().is_empty() {
+            return Err(wrong("spool.path", "is empty"));
+        }
+        if (self.queue_kbytes as u64) < u64::from(record_kbytes_max) {
+            return Err(wrong("spool.queue_kbytes", "is less than record_kbytes_max"));
+        }
+        Ok(())
+    }
+}
 
 /// Opens the log that the configuration names. May block for some seconds (disk, creation of topics): call it at start.
 ///
@@ -291,6 +355,26 @@ pub fn open(config: &LogConfig) -> Result<Arc<dyn EventLog>, OpenError> {
         LogConfig::Kafka(kafka) => Arc::new(KafkaLog::open(kafka)?),
     })
 }
+
+/// As [`open`], with a spool before Kafka unless it is switched off: for a process that serves chargers.
+///
+/// # Errors
+/// As [`open`]; the spool's folder cannot be used, or another process uses it.
+pub fn open_spooled(config: &LogConfig) -> Result<Arc<dyn EventLog>, OpenError> {
+    let LogConfig::Kafka(kafka) = config else { return open(config) };
+    if !kafka.spool.enabled {
+        return open(config);
+    }
+    config.validate()?;
+    // First the folder: what is wrong with it is said without waiting for brokers.
+    let spool = spooled::Spool::open(&kafka.spool, kafka.record_kbytes_max as usize)?;
+    // A time-out would take records out of the producer's order: one that ran out would come after a later one that did not.
+    let kafka = KafkaConfig { message_timeout_ms: NO_TIMEOUT_MS, ..kafka.clone() };
+    Ok(Arc::new(SpooledLog::open(Arc::new(KafkaLog::open(&kafka)?), spool)?))
+}
+
+/// The longest that librdkafka takes: 24 days.
+const NO_TIMEOUT_MS: u32 = i32::MAX as u32;
 
 fn wrong(key: &str, why: &str) -> OpenError {
     OpenError::Config { key: key.to_owned(), why: why.to_owned() }

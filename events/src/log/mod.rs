@@ -1,7 +1,7 @@
 //! The event log: appends become durable, consumers read in order per key and resume where they committed.
 //!
 //! Two backends, one contract (`conformance`): `embedded` (SQLite, WAL, `synchronous=FULL`, one group-commit writer) and `kafka`
-//! (librdkafka, acks=all, idempotent). "Confirmed" means the same for both: the record survives `kill -9` and power loss of
+//! (librdkafka, acks=all, idempotent); `spooled` puts the first before the second, for when it does not confirm in time. "Confirmed" means the same for both: the record survives `kill -9` and power loss of
 //! what the backend promises to survive, and every later reader sees it.
 
 mod config;
@@ -9,6 +9,7 @@ mod durable;
 pub mod embedded;
 pub mod kafka;
 mod lost;
+pub mod spooled;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 pub use self::{
-    config::{EmbeddedConfig, KafkaConfig, Keep, LogConfig, OpenError, open},
+    config::{EmbeddedConfig, KafkaConfig, Keep, LogConfig, OpenError, SpoolConfig, open, open_spooled},
     durable::{NotDurable, append_durable},
 };
 use crate::topic::Topic;
@@ -40,6 +41,27 @@ pub struct Append<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
+impl Append<'_> {
+    /// What it counts for in limits: key, payload and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| HEADER_BYTES + name.len() + value.len());
+        self.key.len() + self.payload.map_or(0, <[u8]>::len) + headers.sum::<usize>()
+    }
+}
+
+impl Record {
+    /// As [`Append::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| HEADER_BYTES + name.len() + value.len());
+        self.key.len() + self.payload.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+    }
+}
+
+/// The two lengths before a header, as the embedded log writes it.
+const HEADER_BYTES: usize = 6;
+
 /// A record read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -55,6 +77,11 @@ pub struct Record {
 /// shard at most once per batch.
 pub trait AckSink: Send + Sync + 'static {
     fn acked(&self, token: u64, outcome: Result<Position, LogError>);
+
+    /// Whoever waits still has the record and brings it to safety by itself: its failure is not counted as lost.
+    fn keeps(&self) -> bool {
+        false
+    }
 }
 
 /// What becomes of the confirmation of an append.
@@ -62,10 +89,11 @@ pub trait AckSink: Send + Sync + 'static {
 pub enum Ack {
     /// Nobody waits; a failure is only counted.
     None,
-    Notify {
-        sink: Arc<dyn AckSink>,
-        token: u64,
-    },
+    /// Somebody waits, and hears of a failure at once.
+    Notify { sink: Arc<dyn AckSink>, token: u64 },
+    /// Nobody waits, but the record must not be lost. The embedded log keeps it in its queue until it is durable, and so does a
+    /// [`spooled::SpooledLog`]; Kafka alone can only count it when it fails. It is lost, and counted, where the process ends first.
+    Kept,
 }
 
 impl fmt::Debug for Ack {
@@ -73,6 +101,7 @@ impl fmt::Debug for Ack {
         match self {
             Self::None => f.write_str("None"),
             Self::Notify { token, .. } => write!(f, "Notify({token})"),
+            Self::Kept => f.write_str("Kept"),
         }
     }
 }
@@ -183,6 +212,11 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
 
     /// For `/status` and metrics; cheap, asks nobody.
     fn health(&self) -> Health;
+
+    /// Resolves when all that an earlier process took and could not hand on is in the log. Chargers are served after that.
+    fn caught_up(&self) -> BoxFuture<'_, Result<(), LogError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// How the log is, as it knows without asking anybody.
@@ -197,6 +231,29 @@ pub struct Health {
     pub degraded: Option<(i64, String)>,
     /// Records since the start that were taken and then failed; by topic in the metric `evgate_log_lost_total`.
     pub lost: u64,
+    /// The spool before it, where there is one.
+    pub spool: Option<SpoolHealth>,
+}
+
+/// How the spool is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolHealth {
+    /// Records that the spool holds and the log does not have yet.
+    pub records: u64,
+    /// Their keys, payloads and headers.
+    pub bytes: u64,
+    /// When the oldest of them was spooled, real UTC ms; 0 = there is none.
+    pub oldest_at_ms: i64,
+    /// Records since the start that the spool took over.
+    pub spooled: u64,
+    /// Records since the start that went from the spool to the log.
+    pub drained: u64,
+    /// Of what an earlier process left behind, not in the log yet.
+    pub left_behind: u64,
+    /// The log does not confirm: what must not be lost goes to the spool directly.
+    pub log_away: bool,
+    /// The spool cannot write, since when (real UTC ms) and why: money is not answered then.
+    pub failing: Option<(i64, String)>,
 }
 
 /// A reader.

@@ -191,6 +191,8 @@ impl Stand {
         let gateways = [("a", nodes[0]), ("b", nodes[1])].map(|(node, addresses)| {
             let mut env = of(&addresses, true);
             env.push(("EVGATE__GATEWAY__NODE", node.to_owned()));
+            let spool = folder.path().join(format!("spool-{node}"));
+            env.push(("EVGATE__LOG__SPOOL__PATH", spool.display().to_string()));
             Kept::new(Process::start_under(folder.path(), &wishes.under, &["gateway"], &env), addresses.admin)
         });
         api.ready().await;

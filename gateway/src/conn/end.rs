@@ -28,7 +28,7 @@ impl Connection {
         self.speaker.finish(&cx, reason, fx);
         self.report(shard, fx);
         let waiting = self.stalled.take();
-        let waiting = waiting.into_iter().flat_map(|mut stalled| std::iter::from_fn(move || stalled.pop()));
+        let waiting = waiting.into_iter().flat_map(|stalled| stalled.into_kept());
         for mut event in waiting.chain(fx.events.drain(..)) {
             if event.class == Class::Money {
                 // Nobody can be answered any more; the charger says it again. It is published all the same, as consumers

@@ -203,13 +203,14 @@ impl Connection {
             // Taken one by one: publishing may ask for the end of this connection.
             let Some(event) = fx.events.get(index) else { break };
             if event.class == Class::Asked {
-                if self.stalled.is_some() || shard.publish(event, self.address).is_err() {
+                let held = self.stalled.as_ref().is_some_and(|stalled| stalled.holds_back());
+                if held || shard.publish(event, self.address).is_err() {
                     // Heard in the next turn, as if the log had said it.
                     self.cell.tell(ToConnection::Acked { ticket: event.ticket, durable: false });
                 }
                 continue;
             }
-            if self.stalled.is_none() {
+            if !self.stalled.as_ref().is_some_and(|stalled| stalled.precedes(event)) {
                 match shard.publish(event, self.address) {
                     Ok(()) => continue,
                     Err(AppendError::Full) => {}
@@ -295,21 +296,24 @@ impl Connection {
     /// The log may have room again.
     fn retry_stalled(&mut self, shard: &Shard, fx: &mut Effects) {
         let Some(stalled) = &mut self.stalled else { return };
-        while let Some(event) = stalled.front() {
-            match shard.publish(event, self.address) {
-                Err(AppendError::Full) => {
-                    shard.stalled.borrow_mut().push(self.address);
-                    shard.stalled_some.notify_one();
-                    return;
-                }
-                Err(_) if event.class == Class::Money => {
-                    fx.close.get_or_insert(CloseReason::LogUnavailable);
-                    return;
-                }
-                Ok(()) | Err(_) => drop(stalled.pop()),
+        let address = self.address;
+        let progressed = stalled.retry(|event| match shard.publish(event, address) {
+            Err(AppendError::Full) => false,
+            Err(_) if event.class == Class::Money => {
+                fx.close.get_or_insert(CloseReason::LogUnavailable);
+                false
             }
+            Ok(()) | Err(_) => true,
+        });
+        if progressed {
+            shard.unstalled.set(shard.unstalled.get() + 1);
         }
-        self.stalled = None;
+        if stalled.is_empty() {
+            self.stalled = None;
+        } else {
+            shard.stalled.borrow_mut().push(address);
+            shard.stalled_some.notify_one();
+        }
     }
 
     /// What lies in the inbox, and what time brought.

@@ -14,7 +14,7 @@ use events::{
 
 use crate::{
     registry::{Address, Seat},
-    session::{Event, What, pending::TICKET_MASK},
+    session::{Class, Event, What, pending::TICKET_MASK},
 };
 
 /// The head of an event's envelope.
@@ -75,10 +75,10 @@ impl Publisher {
     /// # Errors
     /// When the log does not take it now; the caller keeps, sheds or closes.
     pub fn publish(&mut self, event: &Event, address: Address) -> Result<(), AppendError> {
-        let ack = if event.ticket == 0 {
-            Ack::None
-        } else {
-            Ack::Notify { sink: Arc::clone(&self.sink), token: token(address, event.ticket) }
+        let ack = match event.class {
+            _ if event.ticket != 0 => Ack::Notify { sink: Arc::clone(&self.sink), token: token(address, event.ticket) },
+            Class::Money | Class::Asked | Class::Kept => Ack::Kept,
+            Class::Status | Class::Live => Ack::None,
         };
         let key = event.seat.charger.as_bytes();
         match &event.what {

@@ -15,58 +15,94 @@ pub enum Queued {
     Shed,
 }
 
-/// Waiting events, in order. Exists (boxed) only while something waits.
+/// Waiting events. Exists (boxed) only while something waits.
+///
+/// Two queues, because state gives way to what must not be lost: the log may take the latter (its spool does) while it refuses the
+/// former for as long as Kafka is away.
 #[derive(Debug, Default)]
-pub struct StalledEvents(VecDeque<Event>);
+pub struct StalledEvents {
+    kept: VecDeque<Event>,
+    state: VecDeque<Event>,
+}
 
 impl StalledEvents {
     /// Adds an event. Money and kept events always fit: the connection is not read while one of them waits, so there are at
     /// most those of one read. Of live data and status the latest per connector survives, within `limit`.
     pub fn push(&mut self, event: Event, limit: usize) -> Queued {
         if matches!(event.class, Class::Money | Class::Kept) {
-            self.0.push_back(event);
+            self.kept.push_back(event);
             return Queued::Waits;
         }
-        let same = |old: &Event| {
-            old.class == event.class
-                && old.connector == event.connector
-                && old.seat.charger == event.seat.charger
-                && same_kind(old, &event)
-        };
-        if let Some(index) = self.0.iter().position(same) {
-            self.0.remove(index);
-            self.0.push_back(event);
+        if let Some(index) = self.state.iter().position(|old| same_place(old, &event)) {
+            self.state.remove(index);
+            self.state.push_back(event);
             return Queued::Replaced;
         }
-        if self.0.len() >= limit {
+        if self.state.len() >= limit {
             return Queued::Shed;
         }
-        self.0.push_back(event);
+        self.state.push_back(event);
         Queued::Waits
     }
 
-    /// The next to try.
+    /// Whether an event has to wait here without the log being asked: behind what must not be lost, or in place of an older one.
     #[must_use]
-    pub fn front(&self) -> Option<&Event> {
-        self.0.front()
+    pub fn precedes(&self, event: &Event) -> bool {
+        self.holds_back() || self.state.iter().any(|old| same_place(old, event))
     }
 
-    /// The next was taken, or given up.
-    pub fn pop(&mut self) -> Option<Event> {
-        self.0.pop_front()
+    /// Tries everything again: first what must not be lost, in order, then state. `publish` says whether an event is done with.
+    /// True when at least one was.
+    pub fn retry(&mut self, mut publish: impl FnMut(&Event) -> bool) -> bool {
+        let before = self.kept.len() + self.state.len();
+        while let Some(event) = self.kept.front() {
+            if !publish(event) {
+                return self.kept.len() + self.state.len() < before;
+            }
+            self.kept.pop_front();
+        }
+        // One topic may be blocked for this charger while another is not.
+        let mut blocked = Vec::new();
+        self.state.retain(|event| {
+            let stays = blocked.contains(&event.topic()) || !publish(event);
+            if stays && !blocked.contains(&event.topic()) {
+                blocked.push(event.topic());
+            }
+            stays
+        });
+        self.kept.len() + self.state.len() < before
+    }
+
+    /// What must not be lost, in order; the rest is given up.
+    pub fn into_kept(self) -> impl Iterator<Item = Event> {
+        self.kept.into_iter()
     }
 
     /// Something waits that must not be lost: do not read more from this peer.
     #[must_use]
     pub fn holds_back(&self) -> bool {
-        self.0.iter().any(|event| matches!(event.class, Class::Money | Class::Kept))
+        !self.kept.is_empty()
     }
 
     /// Nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty() && self.state.is_empty()
     }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len() + self.state.len()
+    }
+}
+
+/// The newer one says what the older one said, of the same connector.
+fn same_place(old: &Event, new: &Event) -> bool {
+    old.class == new.class
+        && old.connector == new.connector
+        && old.seat.charger == new.seat.charger
+        && same_kind(old, new)
 }
 
 fn same_kind(a: &Event, b: &Event) -> bool {
@@ -103,18 +139,32 @@ mod tests {
         event(Class::Live, connector, number, Body::MeterSampled(MeterSampled::default()))
     }
 
+    fn numbers(stalled: &mut StalledEvents, takes: impl Fn(&Event) -> bool) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        stalled.retry(|event| {
+            let taken = takes(event);
+            if taken {
+                numbers.push(event.number);
+            }
+            taken
+        });
+        numbers
+    }
+
     #[test]
-    fn live_data_is_coalesced_per_connector_and_money_kept_in_order() {
+    fn live_data_is_coalesced_per_connector_and_money_goes_first_and_in_order() {
         let mut stalled = StalledEvents::default();
         assert_eq!(stalled.push(sample(1, 1), 8), Queued::Waits);
         assert_eq!(stalled.push(sample(2, 2), 8), Queued::Waits);
         assert!(!stalled.holds_back());
-        let money = event(Class::Money, 1, 3, Body::SessionStarted(SessionStarted::default()));
-        assert_eq!(stalled.push(money, 1), Queued::Waits);
+        let money = |number| event(Class::Money, 1, number, Body::SessionStarted(SessionStarted::default()));
+        assert_eq!(stalled.push(money(3), 1), Queued::Waits);
+        assert_eq!(stalled.push(money(4), 1), Queued::Waits);
         assert!(stalled.holds_back());
-        assert_eq!(stalled.push(sample(1, 4), 8), Queued::Replaced);
-        let numbers: Vec<_> = std::iter::from_fn(|| stalled.pop()).map(|event| event.number).collect();
-        assert_eq!(numbers, [2, 3, 4]);
+        assert_eq!(stalled.push(sample(1, 5), 8), Queued::Replaced);
+        assert_eq!(numbers(&mut stalled, |event| event.number != 4), [3], "nothing overtakes money");
+        assert_eq!(numbers(&mut stalled, |_| true), [4, 2, 5]);
+        assert!(stalled.is_empty());
     }
 
     #[test]
@@ -125,5 +175,22 @@ mod tests {
         assert_eq!(stalled.push(status, 1), Queued::Shed);
         let money = event(Class::Money, 1, 3, Body::SessionStarted(SessionStarted::default()));
         assert_eq!(stalled.push(money, 1), Queued::Waits);
+    }
+
+    #[test]
+    fn a_topic_that_takes_nothing_holds_no_other_up() {
+        let mut stalled = StalledEvents::default();
+        let status =
+            |connector, number| event(Class::Status, connector, number, Body::StatusChanged(StatusChanged::default()));
+        stalled.push(status(1, 1), 8);
+        stalled.push(status(2, 2), 8);
+        stalled.push(sample(1, 3), 8);
+        let asked = std::cell::Cell::new(0);
+        let taken = numbers(&mut stalled, |event| {
+            asked.set(asked.get() + 1);
+            event.topic() == events::topic::Topic::Telemetry
+        });
+        assert_eq!((taken, asked.get()), (vec![3], 2), "one status was tried, not both");
+        assert!(stalled.precedes(&status(1, 4)) && !stalled.precedes(&sample(1, 5)));
     }
 }

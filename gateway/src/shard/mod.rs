@@ -97,6 +97,8 @@ pub(crate) struct Shard {
     /// Connections with events that wait for room in the log.
     pub stalled: RefCell<Vec<Address>>,
     pub stalled_some: Notify,
+    /// Grows whenever the log took something that had waited.
+    pub unstalled: Cell<u64>,
     orphans: RefCell<VecDeque<Event>>,
     /// Messages handled; the sweep makes a rate of it.
     pub messages: Cell<u64>,
@@ -118,6 +120,7 @@ impl Shard {
             handshakes: Handshakes::new(shared.config.limits.handshakes),
             stalled: RefCell::default(),
             stalled_some: Notify::new(),
+            unstalled: Cell::new(0),
             orphans: RefCell::default(),
             messages: Cell::new(0),
             left: Notify::new(),
@@ -182,6 +185,8 @@ impl Shard {
         {
             orphans.push_back(event);
             self.stalled_some.notify_one();
+        } else {
+            lost(&event);
         }
     }
 
@@ -194,6 +199,24 @@ impl Shard {
                 self.orphans.borrow_mut().push_front(event);
                 return false;
             }
+            self.unstalled.set(self.unstalled.get() + 1);
         }
     }
+
+    /// The shard ends: what the log does not take now is lost, and counted.
+    fn give_up_orphans(&self) {
+        if !self.retry_orphans() {
+            let orphans = std::mem::take(&mut *self.orphans.borrow_mut());
+            tracing::error!(
+                events = orphans.len(),
+                "the log had no room for events that must not be lost, until the end"
+            );
+            orphans.iter().for_each(lost);
+        }
+    }
+}
+
+/// Counts an event that must not be lost, and is.
+fn lost(event: &Event) {
+    metrics::counter!("evgate_log_lost_total", "topic" => event.topic().name()).increment(1);
 }

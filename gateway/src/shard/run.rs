@@ -22,6 +22,9 @@ use super::{
 };
 use crate::{accept, status::real_ms, telemetry::Wire, tls::Tls};
 
+/// While the log takes nothing, it is tried again so many times more rarely at most.
+const RETRY_SLOWER: u32 = 25;
+
 thread_local! {
     /// How long this shard sleeps before it waits for the kernel; 0 = not at all.
     static PARK_SLEEP: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -116,7 +119,7 @@ async fn run(shared: Arc<Shared>, index: u16, listeners: Listeners) {
         }
         let spread = draining.as_ref().is_some_and(tokio::task::JoinHandle::is_finished);
         if spread && shard.slots.borrow().len() == 0 {
-            shard.retry_orphans();
+            shard.give_up_orphans();
             return;
         }
     }
@@ -149,25 +152,31 @@ async fn sweep(shard: Rc<Shard>) {
     }
 }
 
-/// While the log is full: lets the connections that wait try again every few milliseconds.
+/// While the log is full: lets the connections that wait try again, every few milliseconds as long as it takes something, and more
+/// and more rarely while it takes nothing: ten thousand of them should not spend the time in which heartbeats are answered.
 async fn retry(shard: Rc<Shard>) {
-    let period = Duration::from_millis(shard.shared.config.money.retry_ms);
+    let quick = Duration::from_millis(shard.shared.config.money.retry_ms);
     loop {
         shard.stalled_some.notified().await;
+        let mut pause = quick;
+        let mut taken_before = shard.unstalled.get();
         loop {
-            tokio::time::sleep(period).await;
+            tokio::time::sleep(pause).await;
             let none_left = shard.retry_orphans();
             let waiting = std::mem::take(&mut *shard.stalled.borrow_mut());
             if waiting.is_empty() && none_left {
                 break;
             }
-            let slots = shard.slots.borrow();
             for address in waiting {
-                if let Some(cell) = slots.get(address.slot, address.generation) {
+                if let Some(cell) = shard.slots.borrow().get(address.slot, address.generation) {
                     cell.retry.set(true);
                     cell.wake();
                 }
             }
+            // The connections have their turn during the next sleep, so this is what the one before brought.
+            let taken = shard.unstalled.get();
+            pause = if taken == taken_before { (pause * 2).min(quick * RETRY_SLOWER) } else { quick };
+            taken_before = taken;
         }
     }
 }

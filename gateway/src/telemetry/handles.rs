@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use events::{proto::CommandOutcome, topic::Topic};
+use events::{log::SpoolHealth, proto::CommandOutcome, topic::Topic};
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{COMMAND_OUTCOMES, OCPP_KINDS, PROTOCOLS, QUIRKS, Refusal, YKC_KINDS, outcome_label};
@@ -42,6 +42,10 @@ pub struct Metrics {
     pub(crate) registry: [Gauge; 3],
     pub(crate) panics: Counter,
     pub(crate) draining: Gauge,
+    spool_records: Gauge,
+    spool_bytes: Gauge,
+    spool_oldest: Gauge,
+    spool_failing: Gauge,
 }
 
 /// Index of a protocol in the arrays of handles.
@@ -109,6 +113,10 @@ impl Metrics {
                 .map(|kind| metrics::gauge!("evgate_registry_entries", "kind" => kind)),
             panics: c("evgate_session_panics_total"),
             draining: metrics::gauge!("evgate_draining"),
+            spool_records: metrics::gauge!("evgate_spool_records"),
+            spool_bytes: metrics::gauge!("evgate_spool_bytes"),
+            spool_oldest: metrics::gauge!("evgate_spool_oldest_seconds"),
+            spool_failing: metrics::gauge!("evgate_spool_failing"),
         }
     }
 
@@ -160,6 +168,17 @@ impl Metrics {
         if let Some(counter) = self.ocpp_messages.get(index) {
             counter.increment(1);
         }
+    }
+
+    /// How the spool is now; its counters count by themselves.
+    pub(crate) fn spool(&self, spool: &SpoolHealth, now_ms: i64) {
+        let whole = |value: u64| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
+        self.spool_records.set(whole(spool.records));
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; exact up to 8 PiB")]
+        self.spool_bytes.set(spool.bytes as f64);
+        let age_ms = if spool.oldest_at_ms == 0 { 0 } else { now_ms.saturating_sub(spool.oldest_at_ms) };
+        self.spool_oldest.set(whole(u64::try_from(age_ms / 1_000).unwrap_or(0)));
+        self.spool_failing.set(f64::from(u8::from(spool.failing.is_some())));
     }
 
     pub(crate) fn published(&self, topic: Topic) {

@@ -157,7 +157,23 @@ pub fn catalogue() -> Vec<Metric> {
             "Records that the log took and then failed, by topic; of these, money is sent again by its charger.",
             vec![("topic", Topic::ALL.map(Topic::name).to_vec())],
         ),
-        counter("evgate_money_answered_total", "Money messages answered after the log's confirmation.", vec![]),
+        counter(
+            "evgate_spool_taken_total",
+            "Records that the spool took because the log did not confirm in time.",
+            vec![],
+        ),
+        counter("evgate_spool_drained_total", "Records that went from the spool to the log.", vec![]),
+        gauge("evgate_spool_records", "Records in the spool that the log does not have yet.", vec![]),
+        Metric {
+            unit: Unit::Bytes,
+            ..gauge("evgate_spool_bytes", "Keys, payloads and headers of the records in the spool.", vec![])
+        },
+        Metric {
+            unit: Unit::Seconds,
+            ..gauge("evgate_spool_oldest_seconds", "Age of the oldest record in the spool; 0 when it is empty.", vec![])
+        },
+        gauge("evgate_spool_failing", "1 while the spool cannot write: money is not answered by it.", vec![]),
+        counter("evgate_money_answered_total", "Money messages answered after the log or the spool confirmed.", vec![]),
         counter(
             "evgate_money_unanswered_total",
             "Money messages given up unanswered (connection lost or closed, log failed): the charger sends them again.",

@@ -19,18 +19,20 @@ const HOUR_MS: i64 = 3_600_000;
 pub(super) struct Keeper {
     keep: [Keep; Topic::ALL.len()],
     tombstone_ms: i64,
+    /// A spool: what has been read need not be kept, and nothing else may go.
+    only_unread: bool,
     /// Whose unread records the metric shows.
     told: BTreeSet<(String, Topic)>,
 }
 
 impl Keeper {
-    pub fn new(keep: [Keep; Topic::ALL.len()], tombstone_ms: i64) -> Self {
+    pub fn new(keep: [Keep; Topic::ALL.len()], tombstone_ms: i64, only_unread: bool) -> Self {
         describe_gauge!(
             UNREAD,
             Unit::Count,
             "Records of the embedded log that a group has not read; they are never deleted."
         );
-        Self { keep, tombstone_ms, told: BTreeSet::new() }
+        Self { keep, tombstone_ms, only_unread, told: BTreeSet::new() }
     }
 
     /// One round over all topics; true when a topic has more to delete than one round takes.
@@ -42,7 +44,9 @@ impl Keeper {
         full: bool,
     ) -> rusqlite::Result<bool> {
         let positions = store::positions(conn)?;
-        self.tell(&positions, topics);
+        if !self.only_unread {
+            self.tell(&positions, topics); // a spool has metrics of its own
+        }
         let mut more = false;
         for ((topic, state), keep) in Topic::ALL.into_iter().zip(topics.iter_mut()).zip(&self.keep) {
             if state.records == 0 {
@@ -55,9 +59,9 @@ impl Keeper {
             } else {
                 // What a group has not read is kept. A topic without groups has no reader that would miss anything.
                 let read = positions.iter().filter(|(_, of, _)| *of == topic).map(|(_, _, offset)| offset + 1).min();
-                let floor = read.unwrap_or(state.next);
+                let floor = read.unwrap_or(if self.only_unread { 0 } else { state.next });
                 // With the disk full, data that may be shed anyway makes room for money.
-                let expendable = full && matches!(topic, Topic::Raw | Topic::Telemetry);
+                let expendable = self.only_unread || full && matches!(topic, Topic::Raw | Topic::Telemetry);
                 cut(&tx, topic, *keep, now_ms, floor, expendable, &mut after)?
             };
             if rows > 0 {

@@ -33,7 +33,7 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Ack, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
+    Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
     Subscription,
 };
 use crate::topic::Topic;
@@ -59,6 +59,19 @@ pub struct TopicSize {
     pub next_offset: i64,
 }
 
+/// What a group has not read of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    pub topic: Topic,
+    pub records: u64,
+    /// Keys, payloads and headers.
+    pub bytes: u64,
+    /// UTC ms; 0 = there is none.
+    pub oldest_at_ms: i64,
+    /// The offset of the next record that will be appended.
+    pub next_offset: i64,
+}
+
 /// How far a group has read a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupPosition {
@@ -74,6 +87,18 @@ impl EmbeddedLog {
     /// # Errors
     /// Another process writes it ([`OpenError::InUse`]), a newer release wrote it, or the disk says no.
     pub fn open(config: &EmbeddedConfig) -> Result<Self, OpenError> {
+        Self::open_keeping(config, false)
+    }
+
+    /// As [`Self::open`], for a spool: keeps what its group has not read, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(in crate::log) fn open_unread(config: &EmbeddedConfig) -> Result<Self, OpenError> {
+        Self::open_keeping(config, true)
+    }
+
+    fn open_keeping(config: &EmbeddedConfig, only_unread: bool) -> Result<Self, OpenError> {
         let path = &config.path;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
@@ -90,7 +115,7 @@ impl EmbeddedLog {
         let tombstone_ms = i64::try_from(config.tombstone_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         let every = Duration::from_secs(config.housekeeping_seconds);
         let disk_max = config.disk_mbytes_max.saturating_mul(1 << 20);
-        let writer = Writer::new(conn, Arc::clone(&shared), Keeper::new(keep, tombstone_ms), disk_max, every);
+        let writer = Writer::new(conn, Arc::clone(&shared), Keeper::new(keep, tombstone_ms, only_unread), disk_max, every);
         let writer = writer.map_err(sqlite)?;
         let thread = thread::Builder::new()
             .name("event-log".to_owned())
@@ -111,6 +136,34 @@ impl EmbeddedLog {
         queue.close();
         let shared = Shared::new(path.to_owned(), queue);
         Ok(Self { shared: Arc::new(shared), writer: None, _lock: None })
+    }
+
+    /// Appends a record that stays in the queue until it is durable, whatever the disk says meanwhile. `sink` hears when it is, or
+    /// that the process ended first.
+    pub(in crate::log) fn append_kept(
+        &self,
+        record: Append<'_>,
+        sink: Arc<dyn AckSink>,
+        token: u64,
+    ) -> Result<(), AppendError> {
+        self.shared.queue.append(record, Ack::Notify { sink, token }, true)
+    }
+
+    /// What a group has not read of the topics that it reads: records, bytes, and when the oldest was appended (UTC ms; 0 = none).
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unread(&self, group: &str) -> Result<Vec<Unread>, LogError> {
+        let conn = store::open_reading(&self.shared.path)?;
+        let positions = store::positions(&conn)?.into_iter().filter(|(of, ..)| of == group);
+        positions.map(|(_, topic, offset)| Ok(store::unread(&conn, topic, offset)?)).collect()
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
     }
 
     const fn live(&self) -> bool {
@@ -185,7 +238,8 @@ impl EmbeddedLog {
 
 impl EventLog for EmbeddedLog {
     fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
-        self.shared.queue.append(record, ack)
+        let kept = matches!(ack, Ack::Kept);
+        self.shared.queue.append(record, ack, kept)
     }
 
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
@@ -236,6 +290,7 @@ impl EventLog for EmbeddedLog {
             confirmed_at_ms: self.shared.confirmed_at_ms.load(Ordering::Relaxed),
             degraded: self.shared.degraded(),
             lost: self.shared.lost.total(),
+            spool: None,
         }
     }
 }

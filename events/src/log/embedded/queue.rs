@@ -46,6 +46,8 @@ pub(super) struct Entry {
     key: usize,
     payload: Option<usize>,
     headers: usize,
+    /// Stays until it is durable, whatever happens to the disk.
+    pub kept: bool,
     pub ack: Ack,
 }
 
@@ -81,6 +83,13 @@ impl Arena {
 
     fn slice(&self, start: usize, len: usize) -> &[u8] {
         self.bytes.get(start..start + len).unwrap_or_default()
+    }
+
+    /// Takes over a copy of an entry of another arena, behind those that are here.
+    pub fn adopt(&mut self, from: &Self, entry: &Entry) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(from.slice(entry.start, entry.len()));
+        self.entries.push(Entry { start, ack: entry.ack.clone(), ..*entry });
     }
 
     pub fn clear(&mut self) {
@@ -129,7 +138,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
+    /// `kept`: it stays in the queue until it is durable, and its ack hears of nothing before that or the end.
+    pub fn append(&self, record: Append<'_>, ack: Ack, kept: bool) -> Result<(), AppendError> {
         let headers = super::headers::encoded_len(record.headers);
         let len = record.key.len() + record.payload.map_or(0, <[u8]>::len) + headers;
         let mut state = self.lock();
@@ -152,7 +162,7 @@ impl Queue {
         super::headers::encode(record.headers, &mut arena.bytes);
         let payload = record.payload.map(<[u8]>::len);
         let waited_for = matches!(ack, Ack::Notify { .. });
-        arena.entries.push(Entry { topic: record.topic, start, key: record.key.len(), payload, headers, ack });
+        arena.entries.push(Entry { topic: record.topic, start, key: record.key.len(), payload, headers, kept, ack });
         let urgent = waited_for || state.records * 2 > self.records_max || state.bytes * 2 > self.bytes_max;
         let first = state.since.is_none();
         if first {

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, Row, params};
 
 use super::{
     super::{Around, Record},
-    headers,
+    Unread, headers,
 };
 use crate::{log::Position, topic::Topic};
 
@@ -187,6 +187,18 @@ pub(super) fn position(conn: &Connection, group: &str, topic: Topic) -> Result<i
         .query_row([group, topic.name()], |row| row.get(0))
         .optional()
         .map(|found| found.unwrap_or(-1))
+}
+
+/// What a group that stands at `offset` has not read.
+pub(super) fn unread(conn: &Connection, topic: Topic, offset: i64) -> Result<Unread> {
+    let name = topic.name();
+    let sql =
+        format!("SELECT count(*), ifnull(sum({ROW_BYTES}), 0), ifnull(min(at_ms), 0) FROM \"{name}\" WHERE off > ?1");
+    let next_offset = topic_state(conn, topic)?.next;
+    conn.query_row(&sql, [offset], |row| {
+        let whole = |at| row.get::<_, i64>(at).map(|value| u64::try_from(value).unwrap_or(0));
+        Ok(Unread { topic, records: whole(0)?, bytes: whole(1)?, oldest_at_ms: row.get(2)?, next_offset })
+    })
 }
 
 pub(super) fn register(conn: &Connection, group: &str, topics: &[Topic]) -> Result<()> {

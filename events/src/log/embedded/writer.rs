@@ -1,4 +1,7 @@
 //! The one writer: takes what waits, writes it in one transaction, syncs, then confirms in order.
+//!
+//! When the disk says no, whoever waits hears of it at once; records that must not be lost stay here, in order and before all that
+//! comes later, and are tried again. They count as waiting in the queue meanwhile, so that it fills up and says so.
 
 use std::{
     mem,
@@ -13,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     keep::Keeper,
-    queue::{Arena, Request},
+    queue::{Arena, Entry, Request},
     shared::Shared,
     store::{self, ROW_BYTES, TopicState},
 };
@@ -26,6 +29,8 @@ use crate::{
 /// A transaction holds at most so much: a confirmation should not wait for a long queue to be written.
 const CHUNK_RECORDS: usize = 4096;
 const CHUNK_BYTES: usize = 4 << 20;
+/// What could not be written is tried again after this time.
+const AGAIN: Duration = Duration::from_millis(250);
 
 pub(super) type States = [TopicState; Topic::ALL.len()];
 
@@ -39,6 +44,8 @@ pub(super) struct Writer {
     keeper: Keeper,
     disk_max: u64,
     every: Duration,
+    /// Records that must not be lost and could not be written yet, in order.
+    kept: Arena,
     /// Of the chunk in hand.
     offsets: Vec<i64>,
     finished: u64,
@@ -59,7 +66,18 @@ impl Writer {
             *at = store::last_at_ms(&conn, topic)?;
             shared.set_head(topic, state.next);
         }
-        Ok(Self { conn, shared, topics, last_at, keeper, disk_max, every, offsets: Vec::new(), finished: 0 })
+        Ok(Self {
+            conn,
+            shared,
+            topics,
+            last_at,
+            keeper,
+            disk_max,
+            every,
+            kept: Arena::default(),
+            offsets: Vec::new(),
+            finished: 0,
+        })
     }
 
     /// Until the queue is closed and empty.
@@ -67,16 +85,37 @@ impl Writer {
         let ended = Ended(Arc::clone(&self.shared));
         let (mut arena, mut requests) = (Arena::default(), Vec::new());
         let mut tidy_at = Instant::now();
-        while self.shared.queue.take(&mut arena, &mut requests, tidy_at) {
-            self.write(&arena, &mut requests);
-            arena.clear();
+        loop {
+            let until = if self.kept.entries.is_empty() { tidy_at } else { tidy_at.min(Instant::now() + AGAIN) };
+            if !self.shared.queue.take(&mut arena, &mut requests, until) {
+                break;
+            }
+            self.round(&mut arena, &mut requests);
             if Instant::now() >= tidy_at {
                 let more = self.tidy();
                 tidy_at = if more { Instant::now() } else { Instant::now() + self.every };
             }
         }
+        self.round(&mut arena, &mut requests); // a last time
+        self.give_up();
         drop(self.conn); // the last one closed folds the WAL into the file
         drop(ended);
+    }
+
+    /// Writes what was kept from earlier rounds, then `arena`, which is left empty.
+    fn round(&mut self, arena: &mut Arena, requests: &mut Vec<Request>) {
+        if !self.kept.entries.is_empty() {
+            for entry in &arena.entries {
+                self.kept.adopt(arena, entry);
+            }
+            mem::swap(&mut self.kept, arena);
+            self.kept.clear();
+        }
+        self.write(arena, requests);
+        arena.clear();
+        if self.kept.entries.is_empty() {
+            self.shared.done.send_replace(self.finished);
+        }
     }
 
     fn write(&mut self, arena: &Arena, requests: &mut Vec<Request>) {
@@ -90,55 +129,98 @@ impl Writer {
                 first || bytes <= CHUNK_BYTES
             });
             let to = from + fits.count();
-            self.chunk(arena, from..to, mem::take(requests));
+            let outcome = self.chunk(arena, from..to, mem::take(requests));
             from = to;
+            if outcome.is_err() && !self.kept.entries.is_empty() {
+                // Nothing may overtake what is kept.
+                self.finish(arena, arena.entries.get(from..).unwrap_or_default(), &outcome);
+                return;
+            }
         }
     }
 
-    fn chunk(&mut self, arena: &Arena, range: Range<usize>, requests: Vec<Request>) {
+    fn chunk(&mut self, arena: &Arena, range: Range<usize>, requests: Vec<Request>) -> Result<(), LogError> {
         let entries = arena.entries.get(range).unwrap_or_default();
-        let mut topics = self.topics;
-        let (room, outcome) = match self.room(!entries.is_empty()) {
-            Ok(true) => (true, self.transaction(arena, entries, &requests, &mut topics)),
-            Ok(false) => (false, self.transaction(arena, &[], &requests, &mut topics)),
-            Err(error) => (true, Err(error)),
-        };
-        let outcome = outcome.map_err(|error| {
-            if !self.conn.is_autocommit() {
-                let _ = self.conn.execute_batch("ROLLBACK"); // fails only when SQLite has rolled back already
+        let (outcome, requested) = match self.room(!entries.is_empty()) {
+            Ok(true) => {
+                let outcome = self.commit(arena, entries, &requests);
+                // Readers' commits may fit where records do not.
+                let alone = outcome.is_err() && !entries.is_empty() && !requests.is_empty();
+                let requested = if alone { self.commit(arena, &[], &requests) } else { outcome.clone() };
+                (outcome, requested)
             }
-            log_error(&error)
-        });
+            Ok(false) => (Err(LogError::DiskFull), self.commit(arena, &[], &requests)),
+            Err(error) => (Err(log_error(&error)), Err(log_error(&error))),
+        };
         match &outcome {
+            Ok(()) if entries.is_empty() => {}
             Ok(()) => {
-                self.topics = topics;
-                for (topic, state) in Topic::ALL.into_iter().zip(&topics) {
-                    self.shared.set_head(topic, state.next);
-                }
-                if room && !entries.is_empty() {
-                    self.shared.confirmed_at_ms.store(Clock::REAL.now_ms(), Ordering::Relaxed);
-                    self.shared.set_degraded(None);
-                }
-                self.shared.version.send_modify(|version| *version += 1);
+                self.shared.confirmed_at_ms.store(Clock::REAL.now_ms(), Ordering::Relaxed);
+                self.shared.set_degraded(None);
             }
             Err(error) => self.failed(error),
         }
-        if !room {
-            self.failed(&LogError::DiskFull);
-        }
-        let outcome = outcome.and(if room { Ok(()) } else { Err(LogError::DiskFull) });
-        let bytes = entries.iter().map(super::queue::Entry::len).sum();
-        self.shared.queue.finished(entries.len(), bytes);
-        self.confirm(entries, &outcome);
-        let requested = if room { outcome } else { Ok(()) };
+        self.finish(arena, entries, &outcome);
         for request in requests {
             self.answer(request, requested.clone());
         }
-        if !room {
+        if outcome == Err(LogError::DiskFull) {
             self.tidy();
         }
-        self.finished += entries.len() as u64;
-        self.shared.done.send_replace(self.finished);
+        outcome
+    }
+
+    /// One transaction; afterwards either all of it is durable or nothing has changed.
+    fn commit(&mut self, arena: &Arena, entries: &[Entry], requests: &[Request]) -> Result<(), LogError> {
+        let mut topics = self.topics;
+        if let Err(error) = self.transaction(arena, entries, requests, &mut topics) {
+            if !self.conn.is_autocommit() {
+                let _ = self.conn.execute_batch("ROLLBACK"); // fails only when SQLite has rolled back already
+            }
+            return Err(log_error(&error));
+        }
+        self.topics = topics;
+        for (topic, state) in Topic::ALL.into_iter().zip(&topics) {
+            self.shared.set_head(topic, state.next);
+        }
+        self.shared.version.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Tells what became of entries; those that must not be lost are only kept when they failed.
+    fn finish(&mut self, arena: &Arena, entries: &[Entry], outcome: &Result<(), LogError>) {
+        let finished = |entry: &&Entry| outcome.is_ok() || !entry.kept;
+        let records = entries.iter().filter(finished).count();
+        self.shared.queue.finished(records, entries.iter().filter(finished).map(Entry::len).sum());
+        self.finished += records as u64;
+        for (place, entry) in entries.iter().enumerate() {
+            if !finished(&entry) {
+                self.kept.adopt(arena, entry);
+                continue;
+            }
+            if outcome.is_err() {
+                self.shared.lost.count(entry.topic);
+            }
+            if let Ack::Notify { sink, token } = &entry.ack {
+                let offset = self.offsets.get(place).copied().unwrap_or(-1);
+                let position = Position { topic: entry.topic, partition: 0, offset };
+                sink.acked(*token, outcome.clone().map(|()| position));
+            }
+        }
+    }
+
+    /// The end has come: what could not be written until now is lost.
+    fn give_up(&self) {
+        for entry in &self.kept.entries {
+            self.shared.lost.count(entry.topic);
+            if let Ack::Notify { sink, token } = &entry.ack {
+                sink.acked(*token, Err(LogError::Closed));
+            }
+        }
+        if !self.kept.entries.is_empty() {
+            let (records, path) = (self.kept.entries.len(), self.shared.path.display());
+            tracing::error!(records, %path, "records that could not be written are lost with the end of this process");
+        }
     }
 
     /// Whether the file may still grow.
@@ -149,7 +231,7 @@ impl Writer {
     fn transaction(
         &mut self,
         arena: &Arena,
-        entries: &[super::queue::Entry],
+        entries: &[Entry],
         requests: &[Request],
         topics: &mut States,
     ) -> rusqlite::Result<()> {
@@ -202,19 +284,6 @@ impl Writer {
             }
         }
         conn.prepare_cached("COMMIT")?.execute([]).map(drop)
-    }
-
-    fn confirm(&self, entries: &[super::queue::Entry], outcome: &Result<(), LogError>) {
-        for (place, entry) in entries.iter().enumerate() {
-            if outcome.is_err() {
-                self.shared.lost.count(entry.topic);
-            }
-            if let Ack::Notify { sink, token } = &entry.ack {
-                let offset = self.offsets.get(place).copied().unwrap_or(-1);
-                let position = Position { topic: entry.topic, partition: 0, offset };
-                sink.acked(*token, outcome.clone().map(|()| position));
-            }
-        }
     }
 
     fn answer(&mut self, request: Request, outcome: Result<(), LogError>) {

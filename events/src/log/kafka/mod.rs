@@ -115,6 +115,7 @@ impl EventLog for KafkaLog {
             confirmed_at_ms: self.vitals.confirmed_at_ms.load(Ordering::Relaxed),
             degraded: self.vitals.degraded(),
             lost: self.vitals.lost.total(),
+            spool: None,
         }
     }
 }

@@ -55,7 +55,9 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => {
                 let failed = client::log_error(error);
-                self.0.lost.count(waiting.topic);
+                if !matches!(&waiting.ack, Ack::Notify { sink, .. } if sink.keeps()) {
+                    self.0.lost.count(waiting.topic);
+                }
                 if failed != LogError::Closed {
                     self.0.degrade(error.to_string());
                 }
