@@ -3,6 +3,7 @@
 
 mod disk;
 mod double;
+mod kafka;
 mod order;
 mod restart;
 mod timing;

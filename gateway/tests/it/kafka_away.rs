@@ -19,9 +19,7 @@ use events::{
 use gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{
-    MemoryLog, PATIENCE, counter, eventually, log::Acks, ocpp, quick, registry, rendered, ykc,
-};
+use crate::common::{MemoryLog, PATIENCE, counter, eventually, log::Acks, ocpp, quick, registry, rendered, ykc};
 
 const AFTER_MS: u64 = 200;
 
@@ -113,7 +111,11 @@ async fn every_money_message_is_answered_by_the_spool_and_reaches_the_log_in_ord
         let away = Away::start().await;
         let mut pile = away.pile(registry::PILE).await;
         let mut station = away.station(registry::STATION).await;
-        if full { away.memory.full(true) } else { away.memory.acks(Acks::Held) }
+        if full {
+            away.memory.full(true)
+        } else {
+            away.memory.acks(Acks::Held)
+        }
         let began = Instant::now();
         let started = station.ask("StartTransaction", ocpp::start(1, 1_000)).await;
         let transaction = started["transactionId"].as_i64().unwrap();
@@ -123,7 +125,7 @@ async fn every_money_message_is_answered_by_the_spool_and_reaches_the_log_in_ord
             pile.send(&ykc::record(registry::PILE, trade)).await;
             assert_eq!(pile.expect(kind::RECORD_CONFIRM).await.body[16], 0);
             expected.push(format!("record {trade}"));
-            station.ask("MeterValues", ocpp::meter_values(transaction, 1_000 + i64::from(number) * 100)).await;
+            station.ask("MeterValues", ocpp::meter_values(transaction, 1_000 + u32::from(number) * 100)).await;
             pile.beats(registry::PILE).await;
         }
         station.ask("StopTransaction", ocpp::stop(transaction, 2_000)).await;
@@ -194,14 +196,19 @@ async fn state_is_coalesced_and_counted_while_money_and_heartbeats_are_answered(
     pile.expect(kind::RECORD_CONFIRM).await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     let after = shed();
-    assert!(after.0 - before.0 >= 190.0 && after.1 - before.1 >= 190.0, "{before:?} {after:?}: one of each kind is left");
+    assert!(
+        after.0 - before.0 >= 190.0 && after.1 - before.1 >= 190.0,
+        "{before:?} {after:?}: one of each kind is left"
+    );
 
     away.recover().await;
     let latest = eventually(|| {
         let payloads = away.memory.payloads(Topic::Telemetry);
-        payloads.iter().map(|payload| Envelope::decode(payload.clone()).unwrap()).find_map(|envelope| match envelope.body {
-            Some(Body::MeterSampled(sample)) => sample.soc_percent.filter(|soc| *soc == 99),
-            _ => None,
+        payloads.iter().map(|payload| Envelope::decode(payload.clone()).unwrap()).find_map(|envelope| {
+            match envelope.body {
+                Some(Body::MeterSampled(sample)) => sample.soc_percent.filter(|soc| *soc == 99),
+                _ => None,
+            }
         })
     });
     latest.await;

@@ -11,6 +11,7 @@ mod command_waits_for_login;
 mod concentrator;
 mod drain;
 mod duplicate_login;
+mod kafka_away;
 mod limits;
 mod log_down;
 mod log_full;

@@ -30,6 +30,9 @@ const KIND: u64 = 3 << 62;
 /// The partition of a position in the spool.
 const IN_SPOOL: i32 = -1;
 
+/// A drain that has brought nothing for so long is not waited for at the end.
+const STANDSTILL: Duration = Duration::from_millis(500);
+
 /// Where a record stands in the spool.
 pub(super) type Place = (Topic, i64);
 type Told = (Ack, Result<Position, LogError>);
@@ -354,10 +357,15 @@ impl Waiting {
         depth.wait_for(|(_, left_behind)| *left_behind == 0).await.map(drop).map_err(|_| LogError::Closed)
     }
 
-    /// Waits until the spool is empty, at most until then.
+    /// Waits until the spool is empty, as long as it gets emptier and at most until then.
     pub async fn empty_by(&self, deadline: Instant) {
         let mut depth = self.depth.subscribe();
-        let _ = tokio::time::timeout_at(deadline.into(), depth.wait_for(|(records, _)| *records == 0)).await;
+        while depth.borrow_and_update().0 > 0 {
+            let until = deadline.min(Instant::now() + STANDSTILL);
+            if tokio::time::timeout_at(until.into(), depth.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 
     pub fn lost(&self) -> u64 {

@@ -62,9 +62,8 @@ impl Rig {
         let mut config = quick();
         change(&mut config);
         let stop = CancellationToken::new();
-        recorder();
-        let render = Arc::new(|| recorder().render());
-        let gateway = gateway::start(config, Arc::clone(&log) as Arc<dyn EventLog>, Clock::REAL, render, stop.clone());
+        let (log_of, render) = (Arc::clone(&log) as Arc<dyn EventLog>, rendered());
+        let gateway = gateway::start(config, log_of, Clock::REAL, render, stop.clone());
         let gateway = tokio::time::timeout(PATIENCE, gateway).await.unwrap().unwrap();
         Self { log, gateway, stop }
     }
@@ -109,6 +108,12 @@ pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
         assert!(tokio::time::Instant::now() < until, "it did not happen in time");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// What `/metrics` says, with the tests' recorder installed.
+pub fn rendered() -> gateway::Render {
+    recorder();
+    Arc::new(|| recorder().render())
 }
 
 fn recorder() -> &'static PrometheusHandle {
