@@ -351,3 +351,27 @@ fn every_page_that_is_named_exists() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+/// `file::test` in the ack contract: the file has a test of that name.
+#[test]
+fn the_tests_that_the_ack_contract_names_exist() {
+    let page = fs::read_to_string(root().join("docs/ack-contract.md")).unwrap();
+    let named: BTreeSet<(&str, &str)> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|quoted| quoted.split_once("::"))
+        .filter(|(file, _)| *file != "file")
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    let mut files = Vec::new();
+    for (name, _) in ARROWS {
+        rust_files(&root().join(name).join("tests"), &mut files);
+    }
+    let has = |file: &str, test: &str| {
+        let mut of_name = files.iter().filter(|path| path.file_stem().is_some_and(|stem| stem == file));
+        of_name.any(|path| fs::read_to_string(path).unwrap().contains(&format!("fn {test}(")))
+    };
+    let missing: Vec<_> = named.iter().filter(|(file, test)| !has(file, test)).collect();
+    assert!(missing.is_empty(), "docs/ack-contract.md names tests that are not there: {missing:?}");
+}

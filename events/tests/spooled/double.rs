@@ -9,7 +9,8 @@ use std::{
 
 use events::{
     log::{
-        Ack, AckSink, Append, AppendError, EventLog, Health, LogError, Position, SpoolConfig, Start, Subscription,
+        Ack, AckSink, Append, AppendError, Around, EventLog, Health, LogError, Position, SpoolConfig, Start,
+        Subscription,
         spooled::{Spool, SpooledLog},
     },
     topic::Topic,
@@ -133,6 +134,14 @@ impl EventLog for Double {
 
     fn subscribe(&self, _: &str, _: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
         Err(LogError::Closed)
+    }
+
+    fn subscribe_from(&self, _: &str, _: &[Topic], _: &[Position]) -> Result<Box<dyn Subscription>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    fn around<'a>(&'a self, _: &'a [Position]) -> BoxFuture<'a, Result<Vec<(Position, Around)>, LogError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn tail(&self, _: &[Topic], _: Start) -> Result<Box<dyn Subscription>, LogError> {

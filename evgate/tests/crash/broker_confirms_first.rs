@@ -1,4 +1,5 @@
-//! In the cluster form no answer to a money message leaves while the broker's confirmations are held back on their way.
+//! In the cluster form, without a spool, no answer to a money message leaves while the broker's confirmations are held back on their
+//! way.
 
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ async fn no_answer_leaves_before_the_broker_has_confirmed() {
     let _alone = services::alone().await;
     let plan = Plan { api_over_line: false, sessions: 2, ykc: 3, ocpp: 3, ..Plan::quiet(900_001, Form::Cluster) };
     // The gateway does not hang up meanwhile: whatever is not answered waits for the broker.
-    let wishes = Wishes { env: vec![("EVGATE__GATEWAY__MONEY__ACK_MS", "20000".to_owned())], ..Wishes::default() };
+    let mut env = vec![("EVGATE__GATEWAY__MONEY__ACK_MS", "20000".to_owned())];
+    // Nor does anybody answer in the broker's place.
+    env.push(("EVGATE__LOG__SPOOL__ENABLED", "false".to_owned()));
+    let wishes = Wishes { env, ..Wishes::default() };
     let stand = Stand::start(&plan, &wishes).await;
     let fleet = trial::fleet(&plan, &stand);
     let answered = || stand.chargers.exchanges().iter().filter(|exchange| exchange.answered).count();

@@ -215,3 +215,40 @@ async fn state_is_coalesced_and_counted_while_money_and_heartbeats_are_answered(
     assert_eq!(money(&away.memory, registry::PILE), [format!("record {trade}"), format!("record {second}")]);
     away.drained().await;
 }
+
+#[tokio::test]
+async fn many_chargers_over_a_long_outage_keep_a_few_events_each_and_are_all_alive() {
+    const PILES: usize = 100;
+    const ROUNDS: usize = 30;
+    let memory = MemoryLog::default();
+    registry::fill(&memory);
+    let ids: Vec<String> = (0..PILES).map(|number| format!("3301060001{number:04}")).collect();
+    ids.iter().for_each(|id| registry::pile(&memory, id));
+    let away = Away::over(memory, tempfile::tempdir().unwrap()).await;
+    let mut piles = Vec::new();
+    for id in &ids {
+        piles.push(away.pile(id).await);
+    }
+    let given_up = || counter("evgate_events_shed_total", &[]);
+    let shed_before = given_up();
+    away.memory.full(true);
+    let published_before = away.memory.payloads(Topic::Telemetry).len();
+    let mut slowest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        for (id, pile) in ids.iter().zip(&mut piles) {
+            // A status and a sample.
+            pile.send(&ykc::real_time(id, GunState::Idle, round % 2 == 0, TradeNo::ZERO)).await;
+            let began = Instant::now();
+            pile.beats(id).await;
+            slowest = slowest.max(began.elapsed());
+        }
+    }
+    assert!(slowest < Duration::from_secs(2), "a heartbeat took {slowest:?}");
+    assert_eq!(away.memory.payloads(Topic::Telemetry).len(), published_before);
+    // Everything but the latest status and the latest sample of each was given up, and counted: that is all that waits.
+    let waiting = (2 * PILES * ROUNDS) as f64 - (given_up() - shed_before);
+    assert!(waiting <= 2.0 * PILES as f64, "{waiting} events wait");
+    away.recover().await;
+    eventually(|| (away.memory.payloads(Topic::Telemetry).len() >= published_before + PILES).then_some(())).await;
+    away.drained().await;
+}

@@ -33,8 +33,8 @@ use self::{
     writer::Writer,
 };
 use super::{
-    Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position, Start,
-    Subscription,
+    Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, Keep, LogError, OpenError, Position,
+    Start, Subscription,
 };
 use crate::topic::Topic;
 
@@ -115,7 +115,8 @@ impl EmbeddedLog {
         let tombstone_ms = i64::try_from(config.tombstone_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         let every = Duration::from_secs(config.housekeeping_seconds);
         let disk_max = config.disk_mbytes_max.saturating_mul(1 << 20);
-        let writer = Writer::new(conn, Arc::clone(&shared), Keeper::new(keep, tombstone_ms, only_unread), disk_max, every);
+        let writer =
+            Writer::new(conn, Arc::clone(&shared), Keeper::new(keep, tombstone_ms, only_unread), disk_max, every);
         let writer = writer.map_err(sqlite)?;
         let thread = thread::Builder::new()
             .name("event-log".to_owned())

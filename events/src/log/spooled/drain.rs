@@ -42,6 +42,8 @@ pub(super) struct Drain {
     pause: Duration,
     not_before: Option<Instant>,
     say_at: Instant,
+    /// Why the log did not take the last record that it did not take, since it took one.
+    refusal: Option<String>,
 }
 
 struct Slot {
@@ -64,6 +66,7 @@ impl Drain {
             pause: PAUSE,
             not_before: None,
             say_at: Instant::now() + SAY,
+            refusal: None,
         }
     }
 
@@ -99,10 +102,11 @@ impl Drain {
             match outcome {
                 Ok(()) => {
                     self.pause = PAUSE;
+                    self.refusal = None;
                     self.done(place);
                 }
                 Err(error) => {
-                    tracing::debug!(%error, topic = %place.0, "the log has not taken a record of the spool");
+                    self.refusal = Some(format!("{}: {error}", place.0));
                     if let Some(slot) = self.open.get_mut(&place) {
                         slot.sent = false;
                     }
@@ -156,7 +160,7 @@ impl Drain {
         done.into_iter().for_each(|place| self.done(place));
         for place in ready {
             if let Err(error) = self.send_one(place) {
-                tracing::debug!(%error, topic = %place.0, "the log does not take a record of the spool");
+                self.refusal = Some(format!("{}: {error}", place.0));
                 self.wait();
                 return;
             }
@@ -213,7 +217,8 @@ impl Drain {
             let health = self.waiting.health();
             if health.records > 0 {
                 let (records, drained, away) = (health.records, health.drained, health.log_away);
-                tracing::info!(records, drained, log_away = away, "the spool holds records for the log");
+                let refusal = self.refusal.as_deref().unwrap_or("none");
+                tracing::info!(records, drained, log_away = away, refusal, "the spool holds records for the log");
             }
         }
     }

@@ -28,8 +28,8 @@ use tokio::sync::watch;
 
 use self::{drain::Drain, waiting::Waiting};
 use super::{
-    Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, LogError, OpenError, Position, SpoolConfig,
-    Start, Subscription,
+    Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, LogError, OpenError, Position,
+    SpoolConfig, Start, Subscription,
     embedded::{EmbeddedLog, Unread},
 };
 use crate::topic::Topic;

@@ -39,6 +39,13 @@ pub fn model() -> BillingModel {
     }
 }
 
+/// One more pile.
+pub fn pile(log: &MemoryLog, id: &str) {
+    let (charger, protocol) = (id.to_owned(), "ykc".to_owned());
+    let pile = Charger { tenant: TENANT, charger, protocol, enabled: true, connectors: 2, ..Charger::default() };
+    put(log, &format!("charger/{id}"), Value::Charger(pile));
+}
+
 pub fn fill(log: &MemoryLog) {
     entries(|key, value| put(log, key, value));
 }
