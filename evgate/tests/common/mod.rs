@@ -38,10 +38,11 @@ pub struct Process {
     log: PathBuf,
     /// A program and its arguments that runs it.
     under: Vec<String>,
+    folder: PathBuf,
 }
 
 impl Process {
-    /// Starts `evgate ARGS` with these variables; its stderr goes to a file in `folder`, shown if the test fails.
+    /// Starts `evgate ARGS` with these variables in `folder`, where its stderr goes to a file, shown if the test fails.
     pub fn start(folder: &Path, args: &[&str], env: &[(&str, String)]) -> Self {
         Self::start_under(folder, &[], args, env)
     }
@@ -50,6 +51,7 @@ impl Process {
     pub fn start_under(folder: &Path, under: &[String], args: &[&str], env: &[(&str, String)]) -> Self {
         let mut process = Self {
             under: under.to_vec(),
+            folder: folder.to_owned(),
             child: None,
             args: args.iter().map(ToString::to_string).collect(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
@@ -71,7 +73,7 @@ impl Process {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EVGATE__") || name == "EVGATE_CONFIG") {
             command.env_remove(name);
         }
-        command.args(&self.args).envs(self.env.iter().cloned());
+        command.args(&self.args).envs(self.env.iter().cloned()).current_dir(&self.folder);
         self.child = Some(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 

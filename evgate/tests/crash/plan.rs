@@ -122,7 +122,8 @@ impl Plan {
             noise,
             api_over_line: rng.random(),
         };
-        plan.faults = (0..rng.random_range(1..=4)).map(|_| fault(&mut rng, form)).collect();
+        let mut bearable = BEARABLE_MS;
+        plan.faults = (0..rng.random_range(1..=4)).map(|_| fault(&mut rng, &plan, &mut bearable)).collect();
         plan
     }
 
@@ -141,15 +142,34 @@ impl Plan {
     }
 }
 
-fn fault(rng: &mut StdRng, form: Form) -> Fault {
+/// So long, in all, connections of chargers that live on may say nothing, ms: a third attempt of an OCPP station always finds
+/// somebody at home.
+const BEARABLE_MS: u64 = 4_000;
+
+fn fault(rng: &mut StdRng, plan: &Plan, bearable: &mut u64) -> Fault {
+    let mut deed = |rng: &mut StdRng| {
+        let deed = deed(rng, plan.form);
+        let lasts = match deed {
+            Deed::Freeze { who: Who::Gateway, ms } | Deed::Hold { between: Between::Chargers, ms } => ms,
+            _ => 0,
+        };
+        if lasts > *bearable {
+            return Deed::Cut(Between::Chargers);
+        }
+        *bearable -= lasts;
+        deed
+    };
     if rng.random_ratio(1, 3) {
-        return Fault { when: When::At(rng.random_range(200..4_000)), deed: deed(rng, form) };
+        return Fault { when: When::At(rng.random_range(200..4_000)), deed: deed(rng) };
     }
     let kind = *[Money::Record, Money::Record, Money::Record, Money::Start, Money::Stop, Money::Stop, Money::Meter]
         .choose(rng)
         .expect("not empty");
     let way = if rng.random() { Way::Up } else { Way::Down };
-    let point = Point { kind, way, nth: rng.random_range(1..=4) };
+    // One that will come: each session has one of each, at least.
+    let chargers = if kind == Money::Record { plan.ykc } else { plan.ocpp };
+    let sessions = u32::try_from(chargers).expect("a few") * plan.sessions;
+    let point = Point { kind, way, nth: rng.random_range(1..=sessions.min(6)) };
     let touch = match rng.random_range(0..10) {
         0..4 => Touch::Nothing,
         4..6 => Touch::Swallow,
@@ -157,7 +177,7 @@ fn fault(rng: &mut StdRng, form: Form) -> Fault {
         7 => Touch::HalfOpen,
         _ => Touch::Late(rng.random_range(20..1_200)),
     };
-    let deed = if touch == Touch::Nothing || rng.random_ratio(1, 3) { deed(rng, form) } else { Deed::Nothing };
+    let deed = if touch == Touch::Nothing || rng.random_ratio(1, 3) { deed(rng) } else { Deed::Nothing };
     Fault { when: When::Message(point, touch), deed }
 }
 

@@ -191,9 +191,10 @@ impl Stand {
         let gateways = [("a", nodes[0]), ("b", nodes[1])].map(|(node, addresses)| {
             let mut env = of(&addresses, true);
             env.push(("EVGATE__GATEWAY__NODE", node.to_owned()));
-            let spool = folder.path().join(format!("spool-{node}"));
-            env.push(("EVGATE__LOG__SPOOL__PATH", spool.display().to_string()));
-            Kept::new(Process::start_under(folder.path(), &wishes.under, &["gateway"], &env), addresses.admin)
+            // As on two machines: what a gateway keeps on its disk is its own.
+            let own = folder.path().join(node);
+            std::fs::create_dir(&own).unwrap();
+            Kept::new(Process::start_under(&own, &wishes.under, &["gateway"], &env), addresses.admin)
         });
         api.ready().await;
         for gateway in &gateways {
