@@ -2,7 +2,8 @@
 
 use codecs::error::FrameError;
 use codecs::ykc::{self as codec, Flag, Gun, GunState, Scan, ScanOptions, StartMode, TradeNo, Vin};
-use gateway::session::{CloseReason, Effects, ykc::YkcSession};
+use events::proto::envelope::Body;
+use gateway::session::{CloseReason, Effects, What, ykc::YkcSession};
 
 use crate::common::{
     registry::{CARD, PILE, PILE_B, PILE_OFF},
@@ -347,4 +348,31 @@ fn a_record_of_v17_repeats_the_same_bill() {
     body[38 + 43] ^= 1;
     let other = rig.hear_bytes(&frame(10, 0x3d, &body));
     assert_ne!(other.recorded()[0].digest, old.digest, "another bill under the same number is not hidden");
+}
+
+#[test]
+fn only_what_the_round_trip_proves_counts_as_a_wrong_clock() {
+    // (the answer took, the charger's clock against the moment it was asked, the skew told), ms.
+    let cases = [
+        (0, 90_000, 90_000),
+        (0, -90_000, -90_000),
+        (120_000, 1_000, 0),
+        (120_000, 120_000, 0),
+        (120_000, -30_000, -30_000),
+        (120_000, 150_000, 30_000),
+    ];
+    for (took_ms, charger_ms, skew_ms) in cases {
+        let mut rig = Rig::new();
+        rig.world.settings.sync_time = true;
+        rig.step(Login(PILE));
+        let asked_ms = rig.world.cx(0).now.wall_ms;
+        rig.step(Pass(took_ms));
+        let time = codec::Cp56::from_utc_ms(asked_ms + charger_ms);
+        let wanted = rig.hear(&codec::TimeSyncReply { pile: ykc::pile(PILE), time });
+        let told = wanted.events.iter().find_map(|event| match &event.what {
+            What::Body(Body::ClockReported(clock)) => Some(clock.skew_ms),
+            _ => None,
+        });
+        assert_eq!(told, Some(skew_ms), "{took_ms} {charger_ms}");
+    }
 }

@@ -8,12 +8,12 @@ use codecs::ykc::{
 };
 use events::{
     commands::{Command, command::Action},
-    proto::CommandOutcome,
+    proto::{ClockReported, CommandOutcome, envelope::Body as EventBody},
 };
 
-use super::{Pile, YkcSession};
+use super::{DAY_MS, Pile, YkcSession};
 use crate::{
-    session::{Answer, Context, Effects, Malformed},
+    session::{Answer, Class, Context, Effects, Malformed},
     translate,
 };
 
@@ -164,11 +164,7 @@ impl Pile {
                 let when = if reboot.immediately { RebootWhen::Now } else { RebootWhen::Idle };
                 (Outgoing::new(kind::REBOOT_REPLY, ykc::Reboot { pile, when }), None)
             }
-            Action::SyncTime(_) => {
-                self.synced_ms = cx.now.mono_ms;
-                let time = ykc::Cp56::from_utc_ms(cx.now.wall_ms);
-                (Outgoing::new(kind::TIME_SYNC_REPLY, ykc::TimeSync { pile, time }), None)
-            }
+            Action::SyncTime(_) => (Outgoing::new(kind::TIME_SYNC_REPLY, self.tell_time(cx)), None),
             Action::UpdateBalance(update) => {
                 let gun = needs_gun(gun)?;
                 let frame = ykc::BalanceUpdate {
@@ -273,8 +269,24 @@ impl Pile {
         self.on_reply(cx, kind::REMOTE_STOP_REPLY, Some(reply.gun()), ok, reply.failure().code(), fx);
     }
 
-    /// 0x55 answers our own daily 0x56 too, so one that nobody waits for is normal.
-    pub(super) fn on_time_sync_reply(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+    /// 0x56.
+    pub(super) fn tell_time(&mut self, cx: &Context<'_>) -> ykc::TimeSync {
+        // What was not answered for a day never will be.
+        if self.unanswered == 0 || cx.now.mono_ms.saturating_sub(self.synced_ms) >= DAY_MS {
+            (self.told_ms, self.unanswered) = (cx.now.wall_ms, 0);
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.synced_ms = cx.now.mono_ms;
+        ykc::TimeSync { pile: self.id, time: ykc::Cp56::from_utc_ms(cx.now.wall_ms) }
+    }
+
+    /// 0x55 answers our own daily 0x56 too, so one that no command waits for is normal.
+    pub(super) fn on_time_sync_reply(&mut self, cx: &Context<'_>, said: ykc::Cp56, fx: &mut Effects) {
+        if let Some(charger_ms) = said.utc_ms() {
+            let skew_ms = proven_skew(charger_ms, self.told_ms, cx.now.wall_ms);
+            self.voice.say(cx, fx, Class::Kept, 0, EventBody::ClockReported(ClockReported { skew_ms }));
+        }
+        self.unanswered = self.unanswered.saturating_sub(1);
         if let Some(pending) = self.take_pending(kind::TIME_SYNC_REPLY, None) {
             self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
         }
@@ -300,5 +312,17 @@ impl Pile {
         for pending in std::mem::take(&mut self.pending).iter().filter(|pending| !pending.told) {
             self.answer(cx, fx, &pending.command, CommandOutcome::ConnectionLost, "");
         }
+    }
+}
+
+/// How wrong a clock is at least that showed `charger_ms` at some moment between `told_ms` and `now_ms`. An answer that was long on
+/// its way would otherwise make a right clock look slow by that time, and its sessions be billed at the prices of another hour.
+const fn proven_skew(charger_ms: i64, told_ms: i64, now_ms: i64) -> i64 {
+    if charger_ms < told_ms {
+        charger_ms - told_ms
+    } else if charger_ms > now_ms {
+        charger_ms - now_ms
+    } else {
+        0
     }
 }

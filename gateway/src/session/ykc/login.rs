@@ -58,6 +58,8 @@ impl YkcSession {
                     pending: Vec::new(),
                     heard_ms: cx.now.mono_ms,
                     synced_ms: cx.now.mono_ms,
+                    told_ms: cx.now.wall_ms,
+                    unanswered: 0,
                 });
                 self.piles.len() - 1
             }

@@ -16,7 +16,7 @@ use codecs::{
 };
 use events::{
     commands::Command,
-    proto::{ClockReported, Disconnected, VendorMessage, envelope::Body as EventBody},
+    proto::{Disconnected, VendorMessage, envelope::Body as EventBody},
 };
 
 use self::{authorize::WaitingStarts, commands::Pending, live::Gun, record::RecordAnswer};
@@ -52,6 +52,10 @@ struct Pile {
     pending: Vec<Pending>,
     heard_ms: u64,
     synced_ms: u64,
+    /// Platform time of the oldest 0x56 whose answer may still come.
+    told_ms: i64,
+    /// How many answers may still come.
+    unanswered: u8,
 }
 
 impl YkcSession {
@@ -146,13 +150,7 @@ impl YkcSession {
             Message::RebootReply(reply) => {
                 pile.on_reply(cx, kind::REBOOT_REPLY, None, reply.result().code() == 1, reply.result().code(), fx);
             }
-            Message::TimeSyncReply(reply) => {
-                if let Some(charger_ms) = reply.time().utc_ms() {
-                    let body = EventBody::ClockReported(ClockReported { skew_ms: charger_ms - cx.now.wall_ms });
-                    pile.voice.say(cx, fx, Class::Kept, 0, body);
-                }
-                pile.on_time_sync_reply(cx, fx);
-            }
+            Message::TimeSyncReply(reply) => pile.on_time_sync_reply(cx, reply.time(), fx),
             _ => return self.on_other(cx, frame, index, fx),
         }
         true
@@ -328,9 +326,7 @@ impl YkcSession {
     fn sync_time(&mut self, cx: &Context<'_>, index: usize, fx: &mut Effects) {
         let (seq, style) = (self.next_sequence(), self.style());
         let Some(pile) = self.piles.get_mut(index) else { return };
-        pile.synced_ms = cx.now.mono_ms;
-        let sync = ykc::TimeSync { pile: pile.id, time: ykc::Cp56::from_utc_ms(cx.now.wall_ms) };
-        ykc::encode_styled(seq, &sync, style, &mut fx.out);
+        ykc::encode_styled(seq, &pile.tell_time(cx), style, &mut fx.out);
     }
 }
 
