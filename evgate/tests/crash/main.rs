@@ -11,6 +11,7 @@
 //! | `deeds` | carries a fault out |
 //! | `verdict` | the comparison |
 //! | `lies`, `comparison_sees` | lies on the line, which the comparison must find out |
+//! | `slow_line` | what a trial once found |
 //! | `embedded_syncs_first`, `broker_confirms_first` | no answer before the bytes are safe |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
@@ -26,6 +27,7 @@ mod line;
 mod plan;
 mod platform;
 mod services;
+mod slow_line;
 mod spoken;
 mod trial;
 mod verdict;
