@@ -23,10 +23,7 @@ async fn no_answer_leaves_before_the_broker_has_confirmed() {
     let _alone = services::alone().await;
     let plan = Plan { api_over_line: false, sessions: 2, ykc: 3, ocpp: 3, ..Plan::quiet(900_001, Form::Cluster) };
     // The gateway does not hang up meanwhile: whatever is not answered waits for the broker.
-    let mut env = vec![("EVGATE__GATEWAY__MONEY__ACK_MS", "20000".to_owned())];
-    // Nor does anybody answer in the broker's place.
-    env.push(("EVGATE__LOG__SPOOL__ENABLED", "false".to_owned()));
-    let wishes = Wishes { env, ..Wishes::default() };
+    let wishes = Wishes { env: vec![("EVGATE__GATEWAY__MONEY__ACK_MS", "20000".to_owned())], ..Wishes::default() };
     let stand = Stand::start(&plan, &wishes).await;
     let fleet = trial::fleet(&plan, &stand);
     let answered = || stand.chargers.exchanges().iter().filter(|exchange| exchange.answered).count();
@@ -55,7 +52,8 @@ async fn no_answer_leaves_before_the_broker_has_confirmed() {
     stand.services.as_ref().unwrap().clean().await;
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
+/// Waits for it.
+pub async fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(Instant::now() < deadline, "{what} should have come");

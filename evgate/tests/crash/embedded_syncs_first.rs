@@ -1,52 +1,22 @@
 //! By the order of system calls: in the embedded form no answer to a money message leaves before its bytes are written to the
 //! log's file and synced.
-//!
-//! `strace` sees a call begin before it is carried out and end after it, and writes both down in one order for all threads. So a
-//! sync whose end stands above an answer's beginning was over before that answer left.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
-    charger_line::Exchange,
     plan::{Form, Plan},
     platform::{Stand, Wishes},
     spoken::Money,
-    trial,
+    trace, trial,
 };
-
-/// A system call of the traced process.
-struct Call {
-    name: String,
-    /// Its arguments as printed, bytes as `\x41`.
-    arguments: String,
-    succeeded: bool,
-    /// Lines of the trace.
-    began: usize,
-    ended: usize,
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_leaves_before_its_bytes_are_synced() {
-    let trace = tempfile::NamedTempFile::new().unwrap();
-    let path = trace.path().to_str().unwrap();
-    // -D: the traced process is our child, not strace's.
-    let under = [
-        "strace",
-        "-D",
-        "-f",
-        "-qq",
-        "-y",
-        "-xx",
-        "-s",
-        "70000",
-        "-o",
-        path,
-        "-e",
-        "trace=pwrite64,fdatasync,fsync,sendto,sendmsg,writev",
-    ];
-    let wishes = Wishes { under: under.map(str::to_owned).into(), readable: true, ..Wishes::default() };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let wishes = Wishes { under: trace::under(path), readable: true, ..Wishes::default() };
     let plan = Plan { sessions: 2, ..Plan::quiet(2, Form::Embedded) };
     let stand = Stand::start(&plan, &wishes).await;
     let fleet = trial::fleet(&plan, &stand);
@@ -55,105 +25,14 @@ async fn no_answer_leaves_before_its_bytes_are_synced() {
     assert_eq!((ended.unsettled, ended.ledger.sessions.len()), (0, 8));
     stand.gateways[0].terminate().await;
 
-    let calls = read(trace.path());
+    let calls = trace::read(file.path());
     let mut proven = HashMap::new();
     for exchange in stand.chargers.exchanges().iter().filter(|exchange| exchange.answered) {
-        assert_synced_first(&calls, exchange);
+        trace::assert_synced_first(&calls, "events.db-wal", exchange);
         *proven.entry(exchange.kind).or_insert(0) += 1;
     }
     println!("answered after their sync: {proven:?}, of {} system calls", calls.len());
     for kind in [Money::Start, Money::Meter, Money::Stop, Money::Record] {
         assert!(proven[&kind] >= 4, "{proven:?}");
     }
-}
-
-fn assert_synced_first(calls: &[Call], exchange: &Exchange) {
-    // Since 5.19 strace prints paths as bytes, too.
-    let (plain, printed) = ("events.db-wal", hex(b"events.db-wal"));
-    let is_log = |call: &&Call| call.arguments.contains(plain) || call.arguments.contains(&printed);
-    let contains = |call: &Call, bytes: &[u8]| call.arguments.contains(&hex(bytes));
-    let digits = || hex::decode(&exchange.session).unwrap();
-    // What only the event of this very message has, and what only its answer has.
-    let (event, answer) = match exchange.kind {
-        Money::Record => (digits(), [&[0x40][..], &digits()].concat()),
-        Money::Start => (exchange.session.as_bytes().to_vec(), answer_to(&exchange.id)),
-        Money::Stop => (format!("\"transactionId\":{}", exchange.session).into_bytes(), answer_to(&exchange.id)),
-        Money::Meter => ([&[0x40][..], &varint(exchange.times[0])].concat(), answer_to(&exchange.id)),
-    };
-    let written = calls
-        .iter()
-        .find(|call| call.name == "pwrite64" && is_log(call) && contains(call, &event))
-        .unwrap_or_else(|| panic!("never written to the log: {exchange:?}"));
-    let synced = calls
-        .iter()
-        .filter(|call| call.name.ends_with("sync") && is_log(call) && call.succeeded && call.began > written.ended)
-        .map(|call| call.ended)
-        .min()
-        .unwrap_or_else(|| panic!("never synced: {exchange:?}"));
-    let answered = calls
-        .iter()
-        .find(|call| matches!(call.name.as_str(), "sendto" | "sendmsg" | "writev") && contains(call, &answer))
-        .unwrap_or_else(|| panic!("no answer in the trace: {exchange:?}"));
-    assert!(
-        synced < answered.began,
-        "answered in line {}, written in line {}, synced only in line {synced}: {exchange:?}",
-        answered.began,
-        written.ended
-    );
-}
-
-fn answer_to(id: &str) -> Vec<u8> {
-    format!("[3,\"{id}\"").into_bytes()
-}
-
-/// A Protobuf varint.
-fn varint(value: i64) -> Vec<u8> {
-    let (mut value, mut bytes) = (u64::try_from(value).unwrap(), Vec::new());
-    while value >= 0x80 {
-        bytes.push(u8::try_from(value & 0x7F).unwrap() | 0x80);
-        value >>= 7;
-    }
-    bytes.push(u8::try_from(value).unwrap());
-    bytes
-}
-
-/// Bytes as `strace -xx` prints them.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
-}
-
-/// Reads a trace; calls that another thread's interrupted are put together again.
-fn read(path: &Path) -> Vec<Call> {
-    let (mut calls, mut open): (Vec<Call>, HashMap<String, Call>) = (Vec::new(), HashMap::new());
-    for (line, text) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
-        let (thread, rest) = text.trim_start().split_once(' ').unwrap();
-        let rest = rest.trim_start();
-        if let Some(resumed) = rest.strip_prefix("<... ") {
-            let mut call = open.remove(thread).unwrap_or_else(|| panic!("line {line}: nothing to resume"));
-            assert!(resumed.starts_with(&call.name), "line {line}");
-            (call.succeeded, call.ended) = (succeeded(resumed), line);
-            calls.push(call);
-        } else if let Some((name, arguments)) = rest.split_once('(') {
-            let unfinished = arguments.ends_with("<unfinished ...>");
-            let call = Call {
-                name: name.to_owned(),
-                arguments: arguments.to_owned(),
-                succeeded: !unfinished && succeeded(arguments),
-                began: line,
-                ended: line,
-            };
-            if unfinished {
-                open.insert(thread.to_owned(), call);
-            } else {
-                calls.push(call);
-            }
-        }
-        // Anything else is a signal or an exit.
-    }
-    calls.sort_by_key(|call| call.began);
-    calls
-}
-
-fn succeeded(rest: &str) -> bool {
-    rest.rsplit_once(" = ").is_some_and(|(_, result)| !result.starts_with('-') && !result.starts_with('?'))
 }

@@ -98,6 +98,8 @@ pub struct Plan {
     pub noise: FaultPlan,
     /// The API reaches the broker over the line with the faults, too.
     pub api_over_line: bool,
+    /// The gateways of the cluster form have a spool.
+    pub spool: bool,
 }
 
 impl Plan {
@@ -121,6 +123,7 @@ impl Plan {
             faults: Vec::new(),
             noise,
             api_over_line: rng.random(),
+            spool: rng.random_ratio(3, 4),
         };
         let mut bearable = BEARABLE_MS;
         plan.faults = (0..rng.random_range(1..=4)).map(|_| fault(&mut rng, &plan, &mut bearable)).collect();
@@ -138,6 +141,7 @@ impl Plan {
             faults: Vec::new(),
             noise: FaultPlan::default(),
             api_over_line: true,
+            spool: false,
         }
     }
 }
@@ -160,7 +164,9 @@ fn fault(rng: &mut StdRng, plan: &Plan, bearable: &mut u64) -> Fault {
         deed
     };
     if rng.random_ratio(1, 3) {
-        return Fault { when: When::At(rng.random_range(200..4_000)), deed: deed(rng) };
+        // While there is something going on.
+        let last_ms = 600 + 1_000 * u64::from(plan.sessions);
+        return Fault { when: When::At(rng.random_range(200..last_ms)), deed: deed(rng) };
     }
     let kind = *[Money::Record, Money::Record, Money::Record, Money::Start, Money::Stop, Money::Stop, Money::Meter]
         .choose(rng)
@@ -195,7 +201,9 @@ fn deed(rng: &mut StdRng, form: Form) -> Deed {
         (Form::Embedded, 16 | 17) | (Form::Cluster, 16) => Deed::Hold { between, ms },
         (Form::Embedded, _) => Deed::Slow { between, each_ms, ms },
         (Form::Cluster, 0..3) => kill(Who::Gateway, short),
-        (Form::Cluster, 3 | 4) => kill(Who::Broker, short),
+        (Form::Cluster, 3) => kill(Who::Broker, short),
+        // Long enough that chargers without an answer would have given up three times.
+        (Form::Cluster, 4) => kill(Who::Broker, rng.random_range(4_000..8_000)),
         (Form::Cluster, 5 | 6) => kill(Who::Api, short),
         (Form::Cluster, 7) => kill(Who::Database, short),
         (Form::Cluster, 8) => Deed::Freeze { who: Who::Broker, ms },
@@ -215,6 +223,9 @@ fn deed(rng: &mut StdRng, form: Form) -> Deed {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.form == Form::Cluster {
+            f.write_str(if self.spool { "spool; " } else { "no spool; " })?;
+        }
         for (at, fault) in self.faults.iter().enumerate() {
             if at > 0 {
                 f.write_str("; ")?;

@@ -114,7 +114,8 @@ pub struct Stand {
     pub registry: PathBuf,
     pub client: evgate::platform::Platform,
     log: LogConfig,
-    _folder: tempfile::TempDir,
+    /// Of this trial; each gateway of the cluster form runs in its own below, by the name of its node.
+    pub folder: tempfile::TempDir,
 }
 
 /// What a test wants otherwise than a trial.
@@ -159,7 +160,7 @@ impl Stand {
             registry: file,
             client: addresses.platform(),
             log: LogConfig::Embedded(EmbeddedConfig { path: data.join("events.db"), ..EmbeddedConfig::default() }),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -190,7 +191,11 @@ impl Stand {
         let api = Kept::new(Process::start(folder.path(), &["api"], &api_env), nodes[0].api);
         let gateways = [("a", nodes[0]), ("b", nodes[1])].map(|(node, addresses)| {
             let mut env = of(&addresses, true);
-            env.push(("EVGATE__GATEWAY__NODE", node.to_owned()));
+            env.extend([
+                ("EVGATE__GATEWAY__NODE", node.to_owned()),
+                ("EVGATE__LOG__SPOOL__ENABLED", plan.spool.to_string()),
+                ("EVGATE__LOG__SPOOL__AFTER_MS", (1_000 / SHORTER).to_string()),
+            ]);
             // As on two machines: what a gateway keeps on its disk is its own.
             let own = folder.path().join(node);
             std::fs::create_dir(&own).unwrap();
@@ -217,7 +222,7 @@ impl Stand {
             registry: file,
             client: nodes[0].platform(),
             log: LogConfig::Kafka(log),
-            _folder: folder,
+            folder,
         }
     }
 
