@@ -53,6 +53,21 @@ pub enum RunError {
     Died(&'static str),
 }
 
+/// What a gateway takes for the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The platform's clock: times in events and answers.
+    pub platform: Clock,
+    /// Real time: epochs are made of it, so it goes on where it was after a restart. Nodes' clocks need not agree.
+    pub epochs: Clock,
+}
+
+impl From<Clock> for Clocks {
+    fn from(platform: Clock) -> Self {
+        Self { platform, epochs: Clock::REAL }
+    }
+}
+
 /// A running gateway.
 pub struct Gateway {
     /// Where YKC chargers connect; `None` if that listener is off.
@@ -79,12 +94,12 @@ impl fmt::Debug for Gateway {
 pub async fn start(
     config: Config,
     log: Arc<dyn EventLog>,
-    clock: Clock,
+    clocks: impl Into<Clocks>,
     render: Render,
     shutdown: CancellationToken,
 ) -> Result<Gateway, RunError> {
     config.validate()?;
-    start::start(config, log, clock, render, shutdown).await
+    start::start(config, log, clocks.into(), render, shutdown).await
 }
 
 /// Starts the gateway and returns when it has drained after `shutdown`.
@@ -94,10 +109,10 @@ pub async fn start(
 pub async fn run(
     config: Config,
     log: Arc<dyn EventLog>,
-    clock: Clock,
+    clocks: impl Into<Clocks>,
     render: Render,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let gateway = start(config, log, clock, render, shutdown).await?;
+    let gateway = start(config, log, clocks, render, shutdown).await?;
     gateway.join.await.unwrap_or(Err(RunError::Died("gateway")))
 }

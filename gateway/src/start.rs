@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use events::{clock::Clock, log::EventLog};
+use events::log::EventLog;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Gateway, Render, RunError,
+    Clocks, Config, Gateway, Render, RunError,
     accept::{self, Admission},
     admin::{self, Admin},
     claims,
@@ -39,6 +39,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// From a login to the delivery of commands that were held for the charger: the node that had it before hears of our claim and says
 /// what became of the commands it had sent.
 const HANDOVER: Duration = Duration::from_secs(1);
+/// What reading the claims of the last minutes may take at the start. Epochs are right without them where the clocks are.
+const CLAIMS: Duration = Duration::from_secs(10);
 /// What closing connections may take after they were cut.
 const CUT: Duration = Duration::from_secs(5);
 
@@ -51,7 +53,7 @@ fn failed(what: &str) -> impl FnOnce(io::Error) -> RunError + '_ {
 pub(crate) async fn start(
     config: Config,
     log: Arc<dyn EventLog>,
-    clock: Clock,
+    clocks: Clocks,
     render: Render,
     shutdown: CancellationToken,
 ) -> Result<Gateway, RunError> {
@@ -59,7 +61,9 @@ pub(crate) async fn start(
     let metrics = Metrics::new();
     let shared = Arc::new(Shared {
         settings: Settings::of(&config),
-        clock,
+        clock: clocks.platform,
+        epochs: clocks.epochs,
+        process: claims::process_id(),
         log,
         replica: Arc::new(Replica::default()),
         live: LiveSessions::default(),
@@ -106,10 +110,17 @@ pub(crate) async fn start(
         Arc::clone(&admin.commands),
         stop_followers.clone(),
     ));
+    let (claims_read, mut are_claims_read) = watch::channel(false);
     let claims = if shared.config.claims {
-        tokio::spawn(claims::follow_claims(Arc::clone(&shared), Arc::clone(&admin.claims), stop_followers.clone()))
+        tokio::spawn(claims::follow_claims(
+            Arc::clone(&shared),
+            Arc::clone(&admin.claims),
+            claims_read,
+            stop_followers.clone(),
+        ))
     } else {
         admin.claims.recover();
+        claims_read.send_replace(true);
         let stop = stop_followers.clone();
         tokio::spawn(async move { stop.cancelled().await })
     };
@@ -117,6 +128,9 @@ pub(crate) async fn start(
         () = shutdown.cancelled() => {}
         ready = async {
             is_loaded.wait_for(|loaded| *loaded).await.map_err(|_| RunError::Died("registry replica"))?;
+            if tokio::time::timeout(CLAIMS, are_claims_read.wait_for(|read| *read)).await.is_err() {
+                tracing::warn!("the claims of other nodes are not read yet; opening without them");
+            }
             // What an earlier process could not hand on comes before what the chargers say now. It needs the log, as the replica does.
             shared.log.caught_up().await.map_err(|_| RunError::Died("the spool"))
         } => ready?,

@@ -31,6 +31,7 @@ use crate::{
         Shard,
         slots::{ConnectionCell, ToConnection},
     },
+    status::real_ms,
     telemetry::{Refusal, Wire},
     tls::Tls,
 };
@@ -266,7 +267,7 @@ impl Connection {
         }
         for seat in fx.claimed.drain(..) {
             shard.shared.held.logged_in(&seat.charger);
-            shard.publish_claim(&seat, self.remote.to_string(), false);
+            shard.publish_claim(&seat, self.remote.to_string());
         }
         let seats = u32::try_from(self.speaker.seats()).unwrap_or(u32::MAX);
         if seats != self.seats {
@@ -332,7 +333,7 @@ impl Connection {
                 ToConnection::Command(command) => {
                     if !self.speaker.on_command(&cx, &command, fx) {
                         // The charger left this connection meanwhile; nothing was sent.
-                        shard.shared.hold_command(command, cx.real_ms);
+                        shard.shared.hold_command(command, real_ms());
                     }
                 }
                 ToConnection::Fenced(seat) => self.speaker.on_fenced(&cx, &seat, fx),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use events::{
     envelope::{Head, encode_body, next_event_id},
-    log::{Ack, AckSink, Append, AppendError, EventLog},
+    log::{Ack, AckSink, Append, AppendError, EventLog, LogError},
     proto::{Protocol, SessionClaimed, envelope::Body},
     topic::Topic,
 };
@@ -101,11 +101,17 @@ impl Publisher {
         }
     }
 
-    /// Publishes a claim, or its release, on `ev.session.v1`.
+    /// Publishes a claim on `ev.session.v1`; `said` hears what became of it, also when it is not taken at all.
     ///
     /// # Errors
-    /// As [`Self::publish`]. A claim that does not fit is only late: the next login repeats it.
-    pub fn claim(&mut self, seat: &Arc<Seat>, claim: SessionClaimed, now_ms: i64) -> Result<(), AppendError> {
+    /// As [`Self::publish`].
+    pub fn claim(
+        &mut self,
+        seat: &Seat,
+        claim: SessionClaimed,
+        now_ms: i64,
+        said: Arc<dyn AckSink>,
+    ) -> Result<(), AppendError> {
         let head = Head {
             event_id: next_event_id(now_ms),
             tenant: seat.tenant,
@@ -121,7 +127,12 @@ impl Publisher {
         };
         encode_body(&head, &[], &Body::SessionClaimed(claim), &mut self.buffer);
         let key = seat.charger.as_bytes();
-        self.log.append(Append { topic: Topic::Session, key, payload: Some(&self.buffer), headers: &[] }, Ack::None)
+        let record = Append { topic: Topic::Session, key, payload: Some(&self.buffer), headers: &[] };
+        let taken = self.log.append(record, Ack::Notify { sink: Arc::clone(&said), token: 0 });
+        if taken.is_err() {
+            said.acked(0, Err(LogError::Closed));
+        }
+        taken
     }
 }
 

@@ -32,7 +32,6 @@ use crate::{
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
     session::{Context, Effects, Event, Now, Settings, TradeCounter},
-    status::real_ms,
     telemetry::Metrics,
 };
 use inbox::{Inbox, ToShard};
@@ -50,6 +49,10 @@ pub(crate) struct Shared {
     pub config: Config,
     pub settings: Settings,
     pub clock: Clock,
+    /// Real time, of which epochs are made.
+    pub epochs: Clock,
+    /// This process, in its claims.
+    pub process: u64,
     pub log: Arc<dyn EventLog>,
     pub replica: Arc<Replica>,
     pub live: LiveSessions,
@@ -69,6 +72,14 @@ impl Shared {
     pub fn tell_fenced(&self, seat: Arc<Seat>) {
         if let Some(inbox) = self.inboxes.get(usize::from(seat.address.shard)) {
             inbox.push(ToShard::Fenced(seat));
+        }
+    }
+
+    /// Says on `ev.session.v1` that a seat holds its charger.
+    pub fn claim(&self, publisher: &mut Publisher, seat: &Arc<Seat>, remote_address: String) {
+        let claim = SessionClaimed { address: String::new(), remote_address, released: false, process: self.process };
+        if publisher.claim(seat, claim, self.clock.now_ms(), self.live.said(seat)).is_ok() {
+            self.metrics.published_session.increment(1);
         }
     }
 
@@ -148,7 +159,7 @@ impl Shard {
             settings: &shared.settings,
             address,
             remote,
-            real_ms: real_ms(),
+            real_ms: shared.epochs.now_ms(),
         }
     }
 
@@ -165,16 +176,13 @@ impl Shard {
         outcome
     }
 
-    /// Publishes our claim on a charger, or that we gave it up.
-    pub fn publish_claim(&self, seat: &Arc<Seat>, remote: String, released: bool) {
+    /// Publishes our claim on a charger. One that the log does not take now is said again by the claims' follower.
+    pub fn publish_claim(&self, seat: &Arc<Seat>, remote: String) {
         if !self.shared.config.claims {
             return;
         }
-        let claim = SessionClaimed { address: String::new(), remote_address: remote, released };
-        let Ok(mut publisher) = self.publisher.try_borrow_mut() else { return };
-        // A claim that the log cannot take now is repeated by the charger's next login.
-        if publisher.claim(seat, claim, self.shared.clock.now_ms()).is_ok() {
-            self.shared.metrics.published_session.increment(1);
+        if let Ok(mut publisher) = self.publisher.try_borrow_mut() {
+            self.shared.claim(&mut publisher, seat, remote);
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::common::{PATIENCE, Rig, registry};
 
-async fn get(rig: &Rig, path: &str) -> (u16, String) {
+pub async fn get(rig: &Rig, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(rig.gateway.admin_addr).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

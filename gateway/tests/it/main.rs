@@ -26,5 +26,6 @@ mod slow_reader;
 mod start_recorded_first;
 mod steps_ocpp;
 mod steps_ykc;
+mod takeover;
 mod tls;
 mod ykc_session;

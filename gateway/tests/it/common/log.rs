@@ -1,7 +1,10 @@
 //! A log in memory whose room and confirmations a test controls. It keeps the contract of `EventLog` otherwise.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ struct State {
     acks: Acks,
     held: Vec<(Ack, Position)>,
     full: bool,
+    refused: Option<Topic>,
     panic_on: Option<Vec<u8>>,
     block_on: Option<Vec<u8>>,
 }
@@ -36,6 +40,7 @@ struct State {
 pub struct MemoryLog {
     state: Arc<Mutex<State>>,
     appended: Arc<Notify>,
+    behind: Arc<AtomicBool>,
 }
 
 impl MemoryLog {
@@ -43,9 +48,24 @@ impl MemoryLog {
         self.state.lock().unwrap().acks = acks;
     }
 
+    /// The same log, as another gateway sees it.
+    pub fn view(&self) -> Arc<Self> {
+        Arc::new(Self { behind: Arc::default(), ..self.clone() })
+    }
+
+    /// Who reads claims by this view hears of none: it lags behind, or its process is frozen.
+    pub fn lag_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::SeqCst);
+    }
+
     /// Appends are refused for want of room.
     pub fn full(&self, full: bool) {
         self.state.lock().unwrap().full = full;
+    }
+
+    /// Appends to a topic are refused for want of room.
+    pub fn refuse(&self, topic: Option<Topic>) {
+        self.state.lock().unwrap().refused = topic;
     }
 
     /// Appends with this key panic: a defect in the middle of one session's step.
@@ -113,7 +133,7 @@ impl EventLog for MemoryLog {
             std::thread::sleep(Duration::from_millis(2));
             state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         }
-        if state.full {
+        if state.full || state.refused == Some(record.topic) {
             return Err(AppendError::Full);
         }
         let offset = i64::try_from(state.records.len()).unwrap();
@@ -129,7 +149,8 @@ impl EventLog for MemoryLog {
                 .collect(),
             appended_at_ms: now_ms(),
         });
-        let acks = state.acks;
+        // Claims wait for nobody.
+        let acks = if record.topic == Topic::Session { Acks::AtOnce } else { state.acks };
         if acks == Acks::Held && matches!(ack, Ack::Notify { .. }) {
             state.held.push((ack.clone(), position));
         }
@@ -187,6 +208,9 @@ impl Subscription for Tail {
     fn poll(&mut self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Batch, LogError>> {
         Box::pin(async move {
             let _ = tokio::time::timeout(wait.min(Duration::from_millis(5)), self.log.appended.notified()).await;
+            if self.topics.contains(&Topic::Session) && self.log.behind.load(Ordering::SeqCst) {
+                return Ok(Batch::default());
+            }
             let state = self.log.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let mut records = Vec::new();
             while let Some(record) = state.records.get(self.next)
