@@ -6,6 +6,7 @@
 
 pub mod bill;
 pub mod config;
+pub mod dead_letters;
 pub mod http;
 pub mod metrics;
 pub mod order;

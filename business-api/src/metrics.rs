@@ -7,11 +7,15 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::store::dead_letters::Source;
+
 pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
 pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
 pub const EVENTS_MISSED: &str = "evgate_events_missed_total";
 pub const LOG_REPLACED: &str = "evgate_log_replaced_total";
 pub const DEAD_LETTERS: &str = "evgate_api_dead_letters_total";
+pub const LETTERS_WAITING: &str = "evgate_api_dead_letters_waiting";
+pub const LETTERS_REDRIVEN: &str = "evgate_api_dead_letters_redriven_total";
 pub const BATCH_SECONDS: &str = "evgate_api_batch_seconds";
 pub const CONSUMER_RETRIES: &str = "evgate_api_consumer_retries_total";
 pub const TRANSITIONS_ILLEGAL: &str = "evgate_api_order_illegal_transitions_total";
@@ -34,12 +38,14 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 20] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_MISSED,
     LOG_REPLACED,
     DEAD_LETTERS,
+    LETTERS_WAITING,
+    LETTERS_REDRIVEN,
     BATCH_SECONDS,
     CONSUMER_RETRIES,
     CONSUMER_LAG,
@@ -72,6 +78,9 @@ pub(crate) struct Metrics {
     pub duplicates: Counter,
     pub batch_seconds: Histogram,
     pub lag: Gauge,
+    /// In the order of [`Source::ALL`].
+    pub letters_waiting: [Gauge; Source::ALL.len()],
+    pub letters_redriven: Counter,
     pub outbox_depth: Gauge,
     pub http_panics: Counter,
     classes: [Counter; 5],
@@ -98,6 +107,8 @@ impl Metrics {
             Unit::Count,
             "Events that could not be applied and went to a dead letter topic, by reason."
         );
+        describe_gauge!(LETTERS_WAITING, Unit::Count, "Dead letters that nobody has redriven, by who put them aside.");
+        describe_counter!(LETTERS_REDRIVEN, Unit::Count, "Dead letters that were redriven over REST.");
         describe_histogram!(BATCH_SECONDS, Unit::Seconds, "Time to apply a batch of events in one transaction.");
         describe_counter!(CONSUMER_RETRIES, Unit::Count, "Batches that were tried again after a transient fault.");
         describe_gauge!(
@@ -136,6 +147,12 @@ impl Metrics {
             duplicates: zero(RECORDS_DUPLICATE),
             batch_seconds: histogram!(BATCH_SECONDS),
             lag: zero_gauge(CONSUMER_LAG),
+            letters_waiting: Source::ALL.map(|source| {
+                let gauge = gauge!(LETTERS_WAITING, "source" => source.name());
+                gauge.set(0.0);
+                gauge
+            }),
+            letters_redriven: zero(LETTERS_REDRIVEN),
             outbox_depth: zero_gauge(OUTBOX_DEPTH),
             http_panics: zero(PANICS),
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, ConfigError},
-    consume::{Consumer, Settings},
+    consume::{Consumer, Letters, Settings},
     housekeeping, http,
     metrics::Metrics,
     outbox::{self, Bell},
@@ -93,6 +93,13 @@ pub async fn start(
         part: status.part("consumer"),
         history: status.part("history"),
     };
+    let letters = Letters {
+        store: store.clone(),
+        log: Arc::clone(&log),
+        group: format!("{}-dead-letters", config.group),
+        metrics: Arc::clone(&metrics),
+        part: status.part("dead_letters"),
+    };
     let publisher = outbox::run(store.clone(), log, bell.clone(), status.part("outbox"), shutdown.clone());
     let keeper =
         housekeeping::run(store.clone(), clock, Arc::clone(&metrics), status.part("database"), shutdown.clone());
@@ -100,6 +107,7 @@ pub async fn start(
     let router = http::router(state);
     let parts = [
         ("consumer", tokio::spawn(consumer.run(shutdown.clone()))),
+        ("dead letters", tokio::spawn(letters.run(shutdown.clone()))),
         ("outbox", tokio::spawn(publisher)),
         ("housekeeping", tokio::spawn(keeper)),
     ];
@@ -114,7 +122,7 @@ pub async fn start(
 /// Ends when all parts have ended. A part that ends before it is told to takes the others with it: half an API that looks
 /// whole helps nobody.
 async fn supervise(
-    parts: [(&'static str, JoinHandle<()>); 3],
+    parts: [(&'static str, JoinHandle<()>); 4],
     server: JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
     store: Store,

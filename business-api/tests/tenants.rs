@@ -17,6 +17,9 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
     app.say(YKC, 1, app.now(), started(session, "", app.now(), None));
     app.order_in(no, "CHARGING").await;
     let command = app.post(&format!("/v1/chargers/{YKC}/commands"), json!({"kind": "sync_time"})).await.expect(202);
+    app.say("10010001009999", 1, app.now(), started("10010001009999010000000000000001", "", app.now(), None));
+    let put_aside = "/v1/dead-letters?reason=unknown_charger";
+    let letter = app.until(put_aside, |body| body["items"][0].is_object()).await["items"][0]["letter"].clone();
     let fill = |path: &str| {
         path.replace("{charger}", YKC)
             .replace("{connector}", "1")
@@ -24,6 +27,7 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             .replace("{command_id}", command["command_id"].as_str().unwrap())
             .replace("{uid}", "TAG100100001")
             .replace("{station}", "S03")
+            .replace("{letter}", letter.as_str().unwrap())
             .replace("{group}", "1")
             .replace("{version}", "B-1")
     };

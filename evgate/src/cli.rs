@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, load_cmd::LoadArgs, log_cmd::LogArgs,
+    bill::BillArgs, decode::DecodeArgs, demo::DemoArgs, dlq_cmd::DlqArgs, load_cmd::LoadArgs, log_cmd::LogArgs,
     registry_cmd::RegistryArgs, simulate::SimulateArgs, spool_cmd::SpoolArgs,
 };
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done, or drained after SIGTERM / SIGINT
-  1   it ran, and the result is no: a difference in `demo`, a missed wall in `load walls`, a failed session in `simulate`
+  1   it ran, and the result is no: a difference in `demo`, a missed wall in `load walls`, a failed session in `simulate`,
+      a dead letter that `dlq redrive` may not give back
   64  wrong arguments or configuration; the message names the key
   65  wrong input (frames, billing cases, a registry file); what was right in it has been printed
   66  an input file cannot be read
@@ -53,6 +54,8 @@ pub enum Command {
     Log(LogArgs),
     /// A gateway's spool: what it holds, and handing that on to the log when its gateway will not come back
     Spool(SpoolArgs),
+    /// Dead letters: what could not be applied or read, and giving events back
+    Dlq(DlqArgs),
     /// Simulated chargers against a running gateway
     Simulate(SimulateArgs),
     /// Load: many connections at a rate, latency percentiles, server CPU per message

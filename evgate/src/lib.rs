@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod demo;
+pub mod dlq_cmd;
 pub mod duration;
 pub mod exit;
 pub mod fleet_registry;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Registry(args) => ("registry", registry_cmd::run(args)),
         Command::Log(args) => ("log", log_cmd::run(args)),
         Command::Spool(args) => ("spool", spool_cmd::run(args)),
+        Command::Dlq(args) => ("dlq", dlq_cmd::run(args)),
         Command::Simulate(args) => ("simulate", simulate::run(args)),
         Command::Load(args) => ("load", load_cmd::run(args)),
         Command::Decode(args) => ("decode", decode::run(args)),

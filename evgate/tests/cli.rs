@@ -42,7 +42,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-const SUBCOMMANDS: [&[&str]; 17] = [
+const SUBCOMMANDS: [&[&str]; 21] = [
     &["serve"],
     &["gateway"],
     &["api"],
@@ -53,6 +53,10 @@ const SUBCOMMANDS: [&[&str]; 17] = [
     &["log", "forget"],
     &["spool"],
     &["spool", "drain"],
+    &["dlq"],
+    &["dlq", "list"],
+    &["dlq", "show"],
+    &["dlq", "redrive"],
     &["simulate"],
     &["load"],
     &["load", "reference"],
@@ -71,7 +75,7 @@ fn every_subcommand_has_help_with_examples() {
         let output = evgate(&args);
         assert_eq!(code(&output), 0, "{args:?}");
         let help = stdout(&output);
-        if !matches!(words, ["registry" | "log" | "spool"]) {
+        if !matches!(words, ["registry" | "log" | "spool" | "dlq"]) {
             assert!(help.contains("Examples:"), "{args:?} shows no example:\n{help}");
         }
     }

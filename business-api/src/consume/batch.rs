@@ -14,6 +14,7 @@ use events::{
 
 use super::{alarms, apply, live, standing::seal};
 use crate::{
+    dead_letters,
     metrics::{DEAD_LETTERS, Metrics},
     store::{DbError, Store, TenantId, Tx, outbox::Outgoing, positions::Positions},
     work::{Rules, Wanted, Work},
@@ -144,7 +145,9 @@ async fn apply_tenant(
             continue;
         }
         work.traceparent.clone_from(&event.envelope.traceparent);
-        if live::is_current(&mut work, &event.envelope) {
+        // What was put aside for a while says nothing about now.
+        let current = !dead_letters::was_redriven(event.record) && live::is_current(&mut work, &event.envelope);
+        if current {
             live::note(&mut work, &event.envelope);
             if let Err(why) = apply::apply(&mut work, &event.envelope) {
                 dead.push(dead_letter(event.record, "impossible", &why));
@@ -258,11 +261,11 @@ fn dead_letter(record: &Record, reason: &'static str, detail: &str) -> Option<Ou
     );
     let header = |name: &str, value: String| (name.to_owned(), value);
     let mut headers = vec![
-        header("dlq-topic", at.topic.name().to_owned()),
-        header("dlq-partition", at.partition.to_string()),
-        header("dlq-offset", at.offset.to_string()),
-        header("dlq-reason", reason.to_owned()),
-        header("dlq-detail", detail.replace('\0', "\u{fffd}")),
+        header(dead_letters::ORIGIN_TOPIC, at.topic.name().to_owned()),
+        header(dead_letters::ORIGIN_PARTITION, at.partition.to_string()),
+        header(dead_letters::ORIGIN_OFFSET, at.offset.to_string()),
+        header(dead_letters::REASON, reason.to_owned()),
+        header(dead_letters::DETAIL, detail.replace('\0', "\u{fffd}")),
     ];
     for (name, value) in &record.headers {
         headers.push((name.clone(), String::from_utf8_lossy(value).into_owned()));

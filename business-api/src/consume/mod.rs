@@ -8,6 +8,7 @@ mod alarms;
 mod apply;
 mod batch;
 mod lag;
+mod letters;
 mod live;
 mod standing;
 mod timers;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use batch::Settings;
 use batch::{Hole, Outcome};
 use lag::Lag;
+pub(crate) use letters::Letters;
 use timers::Look;
 
 use crate::{

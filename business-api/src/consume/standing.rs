@@ -36,7 +36,7 @@ pub(super) fn seal(record: &Record) -> i64 {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// The next record follows.
     Here,
     /// The records up to this one are not kept any more, and were not applied.
@@ -45,7 +45,7 @@ enum Verdict {
     Elsewhere,
 }
 
-fn judge(stood: Stood, around: &Around) -> Verdict {
+pub(super) fn judge(stood: Stood, around: &Around) -> Verdict {
     let Around { first, next, record } = around;
     if *next <= stood.offset {
         return Verdict::Elsewhere;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::problem::Problem;
+use crate::tariff::parse_instant;
 
 const LIMIT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
@@ -16,6 +17,13 @@ pub(super) fn limit(asked: Option<u32>) -> Result<i64, Problem> {
         limit @ 1..=LIMIT_MAX => Ok(i64::from(limit)),
         _ => Err(Problem::bad_request("bad_query", format!("limit is 1 to {LIMIT_MAX}"))),
     }
+}
+
+/// An instant among the filters, UTC ms.
+pub(super) fn instant(name: &str, text: Option<String>, default: i64) -> Result<i64, Problem> {
+    text.map_or(Ok(default), |text| {
+        parse_instant(&text).map_err(|error| Problem::bad_request("bad_query", format!("{name} {error}")))
+    })
 }
 
 /// Hash of the filters, so that a cursor cannot be carried over to another list.

@@ -4,6 +4,7 @@ mod charger_edit;
 mod chargers;
 mod commands;
 mod cursor;
+mod dead_letters;
 mod edge;
 mod edit;
 mod extract;
@@ -76,6 +77,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/v1/orders/{order_no}/stop", post(orders::stop)),
         ("/v1/orders/{order_no}/timeline", get(orders::timeline)),
         ("/v1/orders/{order_no}/bill", get(orders::bill)),
+        ("/v1/dead-letters", get(dead_letters::list)),
+        ("/v1/dead-letters/{letter}", get(dead_letters::one)),
+        ("/v1/dead-letters/{letter}/redrive", post(dead_letters::redrive)),
         ("/v1/summary", get(summary::summary)),
         ("/openapi.json", get(openapi::document)),
         ("/docs", get(openapi::page)),

@@ -23,7 +23,7 @@ use crate::{
         Tx,
         orders::{OrderFilter, OrderRow},
     },
-    tariff::{LocalDate, Tariff, parse_instant},
+    tariff::{LocalDate, Tariff},
     work::{Rules, Wanted, Work},
 };
 
@@ -236,12 +236,6 @@ pub(super) async fn list(
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = cursor::limit(query.limit)?;
-    let instant = |name: &str, text: Option<String>, default: i64| match text {
-        None => Ok(default),
-        Some(text) => {
-            parse_instant(&text).map_err(|error| Problem::bad_request("bad_query", format!("{name} {error}")))
-        }
-    };
     if let Some(name) = &query.state
         && crate::order::State::from_name(name).is_none()
     {
@@ -252,8 +246,8 @@ pub(super) async fn list(
         charger: query.charger.unwrap_or_default(),
         station: query.station.unwrap_or_default(),
         account: query.account.unwrap_or_default(),
-        from_ms: instant("from", query.from, i64::MIN)?,
-        to_ms: instant("to", query.to, i64::MAX)?,
+        from_ms: cursor::instant("from", query.from, i64::MIN)?,
+        to_ms: cursor::instant("to", query.to, i64::MAX)?,
     };
     let filters = cursor::filters(&filter);
     let after: Option<(i64, String)> = cursor::decode(query.cursor.as_deref(), &filters)?;

@@ -8,6 +8,7 @@ mod open;
 
 pub mod alarms;
 pub mod commands;
+pub mod dead_letters;
 pub mod idempotency;
 pub mod live;
 pub mod orders;

@@ -89,8 +89,10 @@ impl Publisher {
             What::DeadLetter { bytes, why } => {
                 let received = event.received_at_ms.to_string();
                 let epoch = event.seat.epoch.to_string();
-                let headers: [(&str, &[u8]); 5] = [
+                let tenant = event.seat.tenant.to_string();
+                let headers: [(&str, &[u8]); 6] = [
                     ("reason", why.as_bytes()),
+                    ("tenant", tenant.as_bytes()),
                     ("node", self.node.as_bytes()),
                     ("epoch", epoch.as_bytes()),
                     ("protocol", event.seat.protocol.as_str_name().as_bytes()),

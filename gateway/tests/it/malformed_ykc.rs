@@ -112,7 +112,9 @@ async fn an_unparsable_record_goes_to_the_dead_letters_and_is_then_refused() {
     let letters = rig.log.records(Topic::DeviceDlq);
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].payload.as_deref(), Some(&cut[..]));
-    assert!(letters[0].headers.iter().any(|(name, value)| name == "reason" && value == "ykc_record_unparsable"));
+    for (name, value) in [("reason", "ykc_record_unparsable"), ("tenant", "1001"), ("protocol", "PROTOCOL_YKC")] {
+        assert!(letters[0].headers.iter().any(|header| header.0 == name && header.1 == value), "{name}");
+    }
     rig.drained().await;
 }
 
