@@ -444,7 +444,7 @@ async fn an_older_database_reads_the_log_again(on: On) {
     app.halt().await;
     let older = support::database(on).await;
     let store = business_api::Store::open(&older.url).await.unwrap();
-    business_api::registry::apply(&store, &support::example(), false).await.unwrap();
+    business_api::registry::apply(&store, &support::example(), false, support::T0).await.unwrap();
     app.config.database_url.clone_from(&older.url);
     app.store = store;
     app.run().await;

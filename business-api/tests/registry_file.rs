@@ -24,6 +24,8 @@ on_both! {
     a_charger_of_another_tenant_is_refused
     keys_are_revoked_by_deleting_their_line
     prices_of_a_stored_version_never_change
+    a_version_that_is_added_begins_tomorrow
+    a_version_that_the_file_does_not_know_stays
 }
 
 struct Rig {
@@ -45,11 +47,11 @@ impl Rig {
     }
 
     async fn apply(&self, text: &str) -> Report {
-        registry::apply(&self.store, &self.file(text), false).await.unwrap()
+        registry::apply(&self.store, &self.file(text), false, NOW).await.unwrap()
     }
 
     async fn problems(&self, text: &str) -> Vec<String> {
-        match registry::apply(&self.store, &self.file(text), false).await {
+        match registry::apply(&self.store, &self.file(text), false, NOW).await {
             Err(ApplyError::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
@@ -64,6 +66,9 @@ impl Rig {
         waiting.into_iter().map(entry).collect()
     }
 }
+
+/// 2026-03-10T12:10:00+08:00.
+const NOW: i64 = support::T0;
 
 const SMALL: &str = r#"
 [[tenants]]
@@ -97,7 +102,7 @@ password = "a secret of CP-7"
 
 async fn the_example_is_applied_once(on: On) {
     let rig = Rig::new(on).await;
-    let first = registry::apply(&rig.store, &example(), false).await.unwrap();
+    let first = registry::apply(&rig.store, &example(), false, NOW).await.unwrap();
     assert!(first.applied && first.changes.iter().all(|change| change.kind == ChangeKind::Add), "{first:?}");
     let entries = rig.entries().await;
     let count = |kind: &str| entries.iter().filter(|(key, _)| key.starts_with(kind)).count();
@@ -109,18 +114,18 @@ async fn the_example_is_applied_once(on: On) {
     let model = tariff.versions[0].model.as_ref().unwrap();
     assert_eq!((model.half_hours.len(), model.energy_price_p5.len(), model.exact), (48, 4, false));
 
-    let again = registry::apply(&rig.store, &example(), false).await.unwrap();
+    let again = registry::apply(&rig.store, &example(), false, NOW).await.unwrap();
     assert_eq!((again.changes.len(), again.applied, again.unchanged), (0, false, first.changes.len()));
     assert_eq!(rig.entries().await.len(), entries.len());
 }
 
 async fn a_dry_run_says_the_same_and_changes_nothing(on: On) {
     let rig = Rig::new(on).await;
-    let said = registry::apply(&rig.store, &example(), true).await.unwrap();
+    let said = registry::apply(&rig.store, &example(), true, NOW).await.unwrap();
     assert!(!said.applied && !said.changes.is_empty());
     assert!(rig.entries().await.is_empty());
     assert!(rig.store.read_platform().await.unwrap().tenants().await.unwrap().is_empty());
-    assert_eq!(registry::apply(&rig.store, &example(), false).await.unwrap().changes, said.changes);
+    assert_eq!(registry::apply(&rig.store, &example(), false, NOW).await.unwrap().changes, said.changes);
 }
 
 async fn a_change_publishes_only_what_it_touches(on: On) {
@@ -204,11 +209,63 @@ async fn prices_of_a_stored_version_never_change(on: On) {
     rig.apply(SMALL).await;
     let problems = rig.problems(&SMALL.replace("0.60000", "0.70000")).await;
     assert!(problems[0].contains("version one is stored with other prices"), "{problems:?}");
-    let problems = rig.problems(&SMALL.replace("version = \"one\"", "version = \"two\"")).await;
-    assert!(problems[0].contains("version one is stored and may not vanish"), "{problems:?}");
-    let ends = SMALL
-        .replace("effective_from = \"2025-01-01\"", "effective_from = \"2025-01-01\"\neffective_to = \"2026-01-01\"");
-    assert_eq!(rig.apply(&ends).await.changes.len(), 1);
+    let ends = |on: &str| {
+        let from = "effective_from = \"2025-01-01\"";
+        SMALL.replace(from, &format!("{from}\neffective_to = \"{on}\""))
+    };
+    let problems = rig.problems(&ends("2026-03-10")).await;
+    assert!(
+        problems[0].contains("versions[one].effective_to: version one is stored: it may end tomorrow"),
+        "{problems:?}"
+    );
+    assert_eq!(rig.apply(&ends("2026-03-11")).await.changes.len(), 1);
+}
+
+/// A file that priced a day anew would price the sessions of that day anew, and the bills that are not made yet.
+async fn a_version_that_is_added_begins_tomorrow(on: On) {
+    let rig = Rig::new(on).await;
+    rig.apply(SMALL).await;
+    for from in ["2025-06-01", "2026-03-10"] {
+        let problems = rig.problems(&with_two(from)).await;
+        assert!(
+            problems[0].contains("versions[two].effective_from: version two is added to a stored tariff"),
+            "{problems:?}"
+        );
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+    let same_day = SMALL.replace("version = \"one\"", "version = \"two\"");
+    assert!(rig.problems(&same_day).await.iter().any(|it| it.contains("both begin on 2025-01-01")));
+    assert_eq!(versions(&rig).await, ["one"]);
+    assert_eq!(rig.apply(&with_two("2026-03-11")).await.changes.len(), 1);
+    assert!(rig.apply(&with_two("2026-03-11")).await.changes.is_empty());
+}
+
+async fn a_version_that_the_file_does_not_know_stays(on: On) {
+    let rig = Rig::new(on).await;
+    rig.apply(&with_two("2026-05-01")).await;
+    let published = rig.entries().await.len();
+    assert!(rig.apply(SMALL).await.changes.is_empty(), "the file is what it was before the version came");
+    assert_eq!(
+        (versions(&rig).await, rig.entries().await.len()),
+        (vec!["one".to_owned(), "two".to_owned()], published)
+    );
+    // A change of the group is published with every version that is stored.
+    let named = SMALL.replace("id = \"A/1\"\n", "id = \"A/1\"\nname = \"new\"\n");
+    assert_eq!(rig.apply(&named).await.changes.len(), 1);
+    let (_, entry) = rig.entries().await.pop().unwrap();
+    assert!(matches!(&entry.value, Some(Value::Tariff(it)) if it.versions.len() == 2), "{entry:?}");
+}
+
+/// `SMALL` with a second version of its tariff.
+fn with_two(from: &str) -> String {
+    let versions = &SMALL[SMALL.find("[[tariffs.versions]]").unwrap()..SMALL.find("[[chargers]]").unwrap()];
+    let two = versions.replace("\"one\"", "\"two\"").replace("2025-01-01", from).replace("0.60000", "5.00000");
+    SMALL.replace(versions, &format!("{versions}{two}"))
+}
+
+async fn versions(rig: &Rig) -> Vec<String> {
+    let groups = rig.store.read(TenantId(7)).await.unwrap().tariffs(TenantId(7)).await.unwrap();
+    groups.into_iter().flat_map(|group| group.versions).map(|version| version.version).collect()
 }
 
 /// Everything wrong is said at once, each with its line and key.

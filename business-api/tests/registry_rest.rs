@@ -24,6 +24,7 @@ on_both! {
     ids_of_chargers_are_unique_over_tenants
     tokens_come_change_and_go
     tariffs_keep_their_prices
+    a_version_added_over_rest_outlives_the_file
     chargers_are_bound_to_tariffs
     changes_at_the_same_moment_are_published_in_order
     wrong_members_are_named
@@ -270,16 +271,17 @@ async fn tariffs_keep_their_prices(on: On) {
     assert_eq!((&renamed["name"], &renamed["versions"]), (&json!("sieben"), &made["versions"]));
     with("/v1/tariffs/S03/7", tag, named).await.problem(412, "if_match_failed");
 
-    // Versions: today (2026-03-10) or later, never the same first date twice, prices for ever.
+    // Versions: tomorrow (today is 2026-03-10) or later, never the same first date twice, prices for ever.
     let versions = "/v1/tariffs/S03/7/versions";
     let next = |name: &str, from: &str| json!({"version": name, "effective_from": from, "periods": flat("0.7")});
     assert_eq!(pointer(app.post(versions, next("X-2", "2026-03-09")).await), "/effective_from");
+    assert_eq!(pointer(app.post(versions, next("X-2", "2026-03-10")).await), "/effective_from");
     let answer = app.post(versions, next("X-2", "2026-04-01")).await;
     assert_eq!(answer.headers["location"], "/v1/tariffs/S03/7/versions/X-2");
     assert_eq!(answer.expect(201)["periods"][0]["electricity_price"], "0.70000");
     app.post(versions, next("X-2", "2026-05-01")).await.problem(409, "already_exists");
     assert_eq!(pointer(app.post(versions, next("X-3", "2026-04-01")).await), "");
-    app.post(versions, next("X-3", "2026-03-10")).await.expect(201);
+    app.post(versions, next("X-3", "2026-03-11")).await.expect(201);
     let three = |value: Option<&Entry>| matches!(value, Some(Entry::Tariff(it)) if it.versions.len() == 3);
     published(&app, "tariff/1001/S03/7", three).await;
 
@@ -292,7 +294,8 @@ async fn tariffs_keep_their_prices(on: On) {
     for (body, at) in [
         (json!({"effective_to": "2026-03-10"}), "/effective_to"),
         (json!({"effective_to": "2020-01-01"}), "/effective_to"),
-        (json!({"effective_from": "2026-03-12"}), ""),
+        (json!({"effective_from": "2026-03-12"}), "/effective_to"),
+        (json!({"effective_from": "2026-03-01"}), ""),
         (json!({"periods": flat("0.9")}), ""),
         (json!({"periods": flat("x")}), "/periods/0"),
         (json!({"version": "X-9"}), "/version"),
@@ -306,6 +309,16 @@ async fn tariffs_keep_their_prices(on: On) {
     delete(&app, "/v1/tariffs/S03/7").await.expect(204);
     published(&app, "tariff/1001/S03/7", |value| value.is_none()).await;
     app.get(path).await.expect(404);
+}
+
+async fn a_version_added_over_rest_outlives_the_file(on: On) {
+    let app = App::start(on).await;
+    let next = json!({"version": "B-NEXT", "effective_from": "2026-03-11", "periods": flat("5")});
+    app.post("/v1/tariffs/S03/1/versions", next).await.expect(201);
+    let before = app.get("/v1/tariffs/S03/1").await.expect(200);
+    let report = business_api::registry::apply(&app.store, &support::example(), false, app.now()).await.unwrap();
+    assert_eq!((report.changes, report.applied), (Vec::new(), false));
+    assert_eq!(app.get("/v1/tariffs/S03/1").await.expect(200), before);
 }
 
 async fn chargers_are_bound_to_tariffs(on: On) {

@@ -193,7 +193,7 @@ async fn an_ordinary_login_is_held_by_the_policies_too() {
     let (scheme, rest) = db.url.split_once("://").unwrap();
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let store = business_api::Store::open(&format!("{scheme}://{name}:only-a-test@{host}")).await.unwrap();
-    business_api::registry::apply(&store, &support::example(), false).await.unwrap();
+    business_api::registry::apply(&store, &support::example(), false, support::T0).await.unwrap();
     let mut tx = store.read(TenantId(1002)).await.unwrap();
     assert!(tx.station(TenantId(1002), "S01").await.unwrap().is_some());
     assert!(tx.station(T1001, "S01").await.unwrap().is_none());

@@ -74,7 +74,7 @@ async fn a_file_with_two_such_tokens_is_refused(on: On) {
             text += &format!("[[tokens]]\ntenant = 1001\nuid = \"{uid}\"\nkind = \"id_tag\"\n");
         }
         std::fs::write(&path, text).unwrap();
-        match registry::apply(&app.store, &path, false).await {
+        match registry::apply(&app.store, &path, false, app.now()).await {
             Ok(_) => Vec::new(),
             Err(ApplyError::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
             Err(error) => panic!("{error}"),

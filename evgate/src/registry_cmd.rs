@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use business_api::registry::{ApplyError, Report};
 use clap::{Args, Subcommand};
+use events::clock::Clock;
 
 use crate::{
     cli::ConfigArgs,
@@ -77,7 +78,7 @@ pub fn run(args: &RegistryArgs) -> Outcome {
             .await
             .context("cannot open the database")
             .or_exit(Exit::Unavailable)?;
-        let report = apply(&store, &args.file, args.dry_run).await;
+        let report = apply(&store, &args.file, args.dry_run, Clock::from(&config.clock)).await;
         store.close().await;
         let report = report?;
         for change in &report.changes {
@@ -93,8 +94,8 @@ pub fn run(args: &RegistryArgs) -> Outcome {
 ///
 /// # Errors
 /// 66 cannot be read, 65 something in it is wrong (all of it listed), 69 the database.
-pub async fn apply(store: &business_api::Store, file: &Path, dry_run: bool) -> Result<Report, Failure> {
-    business_api::registry::apply(store, file, dry_run).await.map_err(|error| match error {
+pub async fn apply(store: &business_api::Store, file: &Path, dry_run: bool, clock: Clock) -> Result<Report, Failure> {
+    business_api::registry::apply(store, file, dry_run, clock.now_ms()).await.map_err(|error| match error {
         ApplyError::Invalid(problems) => {
             let listed: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
             Failure::new(Exit::Data, anyhow!("nothing was changed\n{}", listed.join("\n")))

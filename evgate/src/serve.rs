@@ -132,7 +132,7 @@ impl Running {
                     .await
                     .context("cannot open the database")
                     .or_exit(Exit::Unavailable)?;
-                let report = registry_cmd::apply(&store, file, false).await?;
+                let report = registry_cmd::apply(&store, file, false, clock).await?;
                 tracing::info!(file = %file.display(), changes = report.changes.len(), unchanged = report.unchanged, "registry applied");
                 store.close().await;
             }

@@ -183,7 +183,7 @@ pub(super) async fn create(
     }
     let wanted = TariffEntry { tenant: tenant.0, id: group.tariff, name: group.name, versions };
     let mut tx = edit::begin(&state, &caller).await?;
-    let put = registry::put_tariff(&mut tx, tenant, Which::New, wanted).await;
+    let put = registry::put_tariff(&mut tx, tenant, Which::New, wanted, state.clock.now_ms()).await;
     let id = put.map_err(|error| edit::refused(error, "tariff", NAMES))?;
     let body = group_body(&stored(&mut tx, tenant, &id).await?);
     edit::commit(&state, tx).await?;
@@ -205,7 +205,8 @@ pub(super) async fn change(
     let mut group = stored(&mut tx, tenant, &id).await?;
     precondition(&headers, &group_body(&group))?;
     group.name = edit::merged(&GroupPatch { name: group.name.clone() }, patch)?.name;
-    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), entry(tenant, group)).await;
+    let (group, now_ms) = (entry(tenant, group), state.clock.now_ms());
+    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), group, now_ms).await;
     put.map_err(|error| edit::refused(error, "tariff", NAMES))?;
     let body = group_body(&stored(&mut tx, tenant, &id).await?);
     edit::commit(&state, tx).await?;
@@ -233,7 +234,7 @@ pub(super) async fn version(
     Ok(tagged(StatusCode::OK, version_body(find(&group, &version)?)))
 }
 
-/// Adds a version that begins today or later: what held until now is not priced anew.
+/// Adds a version that begins tomorrow or later: no day that has begun is priced anew.
 pub(super) async fn add_version(
     caller: Caller,
     AxumState(state): AxumState<State>,
@@ -247,13 +248,10 @@ pub(super) async fn add_version(
     if group.versions.iter().any(|it| it.version == new.version) {
         return Err(Problem::conflict("already_exists", "the tariff has a version of this name"));
     }
-    if new.effective_from < LocalDate::of(state.clock.now_ms()) {
-        let detail = "is past; a version that is added begins today or later";
-        return Err(Problem::field("invalid_value", "/effective_from", detail));
-    }
     let name = new.version.clone();
     group.versions.push(new);
-    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), entry(tenant, group)).await;
+    let (group, now_ms) = (entry(tenant, group), state.clock.now_ms());
+    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), group, now_ms).await;
     put.map_err(refused_version)?;
     let body = version_body(find(&stored(&mut tx, tenant, &id).await?, &name)?);
     edit::commit(&state, tx).await?;
@@ -279,16 +277,11 @@ pub(super) async fn change_version(
     if wanted.version != name {
         return Err(Problem::field("invalid_value", "/version", "cannot be changed"));
     }
-    let today = LocalDate::of(state.clock.now_ms());
-    let past = |end: Option<LocalDate>| end.is_some_and(|end| end <= today);
-    if wanted.effective_to != before.effective_to && (past(wanted.effective_to) || past(before.effective_to)) {
-        let detail = "a version may end tomorrow or later, and one that is over stays over";
-        return Err(Problem::field("invalid_value", "/effective_to", detail));
-    }
     for version in group.versions.iter_mut().filter(|version| version.version == name) {
         version.clone_from(&wanted);
     }
-    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), entry(tenant, group)).await;
+    let (group, now_ms) = (entry(tenant, group), state.clock.now_ms());
+    let put = registry::put_tariff(&mut tx, tenant, Which::Stored(&id), group, now_ms).await;
     put.map_err(refused_version)?;
     let body = version_body(find(&stored(&mut tx, tenant, &id).await?, &name)?);
     edit::commit(&state, tx).await?;

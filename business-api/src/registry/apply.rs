@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{prost::Message as _, topic::Topic};
+use events::{clock::Clock, prost::Message as _, topic::Topic};
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
@@ -15,12 +15,15 @@ use super::{
     check::{Plan, Secret, TenantPlan, only_case},
     file::At,
 };
-use crate::store::{
-    Store, TenantId, Tx,
-    outbox::Outgoing,
-    registry::{Charger, Station},
-    tariffs::TariffGroup,
-    tokens::Token,
+use crate::{
+    store::{
+        Store, TenantId, Tx,
+        outbox::Outgoing,
+        registry::{Charger, Station},
+        tariffs::TariffGroup,
+        tokens::Token,
+    },
+    tariff::{LocalDate, Tariff, TariffVersion},
 };
 
 /// What is different, and what has to leave because of it.
@@ -73,20 +76,27 @@ pub(super) async fn apply(store: &Store, plan: Plan, dry_run: bool, now_ms: i64)
     for (id, wanted) in plan.tenants {
         let tenant = TenantId(id);
         tx.enter(tenant).await?;
-        apply_tenant(&mut tx, tenant, wanted, &mut diff).await?;
+        apply_tenant(&mut tx, tenant, wanted, now_ms, &mut diff).await?;
     }
     if !diff.problems.is_empty() {
         return Err(ApplyError::Invalid(diff.problems));
     }
     let applied = !dry_run && !diff.changes.is_empty();
     if applied {
-        tx.push_outbox(diff.outgoing, now_ms).await?;
+        // The outbox is looked at by people in real time, whatever clock the platform runs on.
+        tx.push_outbox(diff.outgoing, Clock::REAL.now_ms()).await?;
         tx.commit().await?;
     }
     Ok(Report { changes: diff.changes, unchanged: diff.unchanged, applied })
 }
 
-async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &mut Diff) -> Result<(), ApplyError> {
+async fn apply_tenant(
+    tx: &mut Tx,
+    tenant: TenantId,
+    wanted: TenantPlan,
+    now_ms: i64,
+    diff: &mut Diff,
+) -> Result<(), ApplyError> {
     apply_tenant_row(tx, tenant, &wanted, diff).await?;
     tx.lock_registry(tenant).await?;
     let stations: BTreeMap<_, _> =
@@ -96,7 +106,7 @@ async fn apply_tenant(tx: &mut Tx, tenant: TenantId, wanted: TenantPlan, diff: &
     }
     let groups: BTreeMap<_, _> = tx.tariffs(tenant).await?.into_iter().map(|group| (group.id.clone(), group)).collect();
     for group in &wanted.tariffs {
-        apply_tariff(tx, tenant, groups.get(&group.value.id), group, diff).await?;
+        apply_tariff(tx, tenant, groups.get(&group.value.id), group, now_ms, diff).await?;
     }
     let default_before: BTreeMap<_, _> =
         stations.into_iter().map(|(id, station)| (id, station.default_tariff)).collect();
@@ -234,33 +244,63 @@ async fn apply_tenant_row(
 }
 
 /// Orders name the version they were started under, and a bill must be explainable years later: a stored version keeps its
-/// prices and its first date for ever. Only its end and the addition of versions are open.
+/// prices and its first date for ever, and one that is not mentioned stays. Versions may be added, and end, from tomorrow on:
+/// no day that has begun (UTC+8) is priced anew. Only a new group may have versions of any date.
 pub(super) async fn apply_tariff(
     tx: &mut Tx,
     tenant: TenantId,
     before: Option<&TariffGroup>,
     group: &At<TariffGroup>,
+    now_ms: i64,
     diff: &mut Diff,
 ) -> Result<(), ApplyError> {
-    let wanted = &group.value;
-    if before == Some(wanted) {
+    let mut wanted = group.value.clone();
+    if let Some(before) = before {
+        let today = LocalDate::of(now_ms);
+        for new in &wanted.versions {
+            let old = before.versions.iter().find(|old| old.version == new.version);
+            if let Some((member, what)) = repriced(old, new, today) {
+                let key = format!("versions[{}]{member}", new.version);
+                diff.problems.push(group.problem(&key, format!("version {} {what}", new.version)));
+            }
+        }
+        let unnamed = |old: &&TariffVersion| group.value.versions.iter().all(|new| new.version != old.version);
+        wanted.versions.extend(before.versions.iter().filter(unnamed).cloned());
+        match Tariff::new(wanted.versions.clone()) {
+            Ok(tariff) => wanted.versions = tariff.versions().to_vec(),
+            Err(error) => diff.problems.push(group.problem("versions", error.to_string())),
+        }
+    }
+    if before == Some(&wanted) {
         diff.unchanged += 1;
         return Ok(());
     }
-    for old in before.map(|before| before.versions.as_slice()).unwrap_or_default() {
-        let problem = match wanted.versions.iter().find(|version| version.version == old.version) {
-            None => "is stored and may not vanish; give it an effective_to instead",
-            Some(new) if new.table != old.table || new.effective_from != old.effective_from => {
-                "is stored with other prices or another first date; prices of a version never change, add a version"
-            }
-            Some(_) => continue,
-        };
-        diff.problems.push(group.problem("versions", format!("version {} {problem}", old.version)));
-    }
     diff.note(before.is_some(), format!("tariff {tenant} {}", wanted.id));
-    tx.put_tariff(tenant, wanted).await?;
+    tx.put_tariff(tenant, &wanted).await?;
     diff.publish(tariff_key(tenant, &wanted.id), &wanted.entry(tenant));
     Ok(())
+}
+
+/// How a version of a stored group would change the prices of a day that has begun: the member, and what is wrong with it.
+fn repriced(
+    old: Option<&TariffVersion>,
+    new: &TariffVersion,
+    today: LocalDate,
+) -> Option<(&'static str, &'static str)> {
+    let past = |end: Option<LocalDate>| end.is_some_and(|end| end <= today);
+    match old {
+        None if new.effective_from <= today => {
+            Some((".effective_from", "is added to a stored tariff: it begins tomorrow (UTC+8) or later"))
+        }
+        Some(old) if new.table != old.table || new.effective_from != old.effective_from => Some((
+            "",
+            "is stored with other prices or another first date; prices of a version never change, add a version",
+        )),
+        Some(old) if new.effective_to != old.effective_to && (past(new.effective_to) || past(old.effective_to)) => {
+            Some((".effective_to", "is stored: it may end tomorrow (UTC+8) or later, and one that is over stays over"))
+        }
+        _ => None,
+    }
 }
 
 pub(super) async fn apply_charger(

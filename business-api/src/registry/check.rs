@@ -14,7 +14,7 @@ use crate::{
         tariffs::TariffGroup,
         tokens::Token,
     },
-    tariff::{Tariff, parse_instant},
+    tariff::{Tariff, TariffError, parse_instant},
 };
 
 /// What becomes of the password that a charger has to show.
@@ -237,7 +237,13 @@ pub(super) fn check_tariff(
             versions: tariff.versions().to_vec(),
         }),
         Err(error) => {
-            problems.push(entry.problem("versions", error.to_string()));
+            let place = |name: &str| group.versions.iter().position(|version| version.version == name);
+            let key = match &error {
+                TariffError::NeverHolds { version, .. } => place(version)
+                    .map_or_else(|| "versions".to_owned(), |index| format!("versions[{index}].effective_to")),
+                _ => "versions".to_owned(),
+            };
+            problems.push(entry.problem(&key, error.to_string()));
             None
         }
     }

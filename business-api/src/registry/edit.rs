@@ -200,12 +200,13 @@ pub(crate) async fn put_token(
     Ok(uid)
 }
 
-/// Adds a tariff group, or changes its name, adds versions, ends versions. Answers its id.
+/// Adds a tariff group, or changes its name, adds versions, ends versions, as of `now_ms` on the platform's clock. Answers its id.
 pub(crate) async fn put_tariff(
     tx: &mut Tx,
     tenant: TenantId,
     which: Which<'_>,
     entry: TariffEntry,
+    now_ms: i64,
 ) -> Result<String, EditError> {
     tx.lock_registry(tenant).await?;
     let (entry, mut problems) = (alone(entry), Vec::new());
@@ -217,7 +218,7 @@ pub(crate) async fn put_tariff(
     judge(which, &id, "id", before.as_ref(), problems)?;
     let Some(group) = checked else { return Err(EditError::Missing) };
     let mut diff = Diff::default();
-    let applied = apply_tariff(tx, tenant, before.as_ref(), &alone(group), &mut diff).await;
+    let applied = apply_tariff(tx, tenant, before.as_ref(), &alone(group), now_ms, &mut diff).await;
     finish(tx, applied, diff).await?;
     Ok(id)
 }

@@ -83,11 +83,12 @@ pub enum ApplyError {
 }
 
 /// Checks the registry file (TOML, with CSV files beside it), compares it with the database and, unless `dry_run`, applies
-/// the difference in one transaction together with the outbox rows that carry it to every gateway.
+/// the difference in one transaction together with the outbox rows that carry it to every gateway. `now_ms` is the platform's
+/// clock: no day that has begun by it gets another price.
 ///
 /// # Errors
 /// Everything that is wrong with the file, or the database's word.
-pub async fn apply(store: &Store, file: &Path, dry_run: bool) -> Result<Report, ApplyError> {
+pub async fn apply(store: &Store, file: &Path, dry_run: bool, now_ms: i64) -> Result<Report, ApplyError> {
     let text = std::fs::read_to_string(file).map_err(|error| ApplyError::Read(file.display().to_string(), error))?;
     let mut problems = Vec::new();
     let entries = file::read(&text, file.parent().unwrap_or_else(|| Path::new(".")), &mut problems);
@@ -96,6 +97,5 @@ pub async fn apply(store: &Store, file: &Path, dry_run: bool) -> Result<Report, 
         problems.sort_by_key(|problem| problem.line);
         return Err(ApplyError::Invalid(problems));
     }
-    // The outbox is looked at by people in real time, whatever clock the platform runs on.
-    apply::apply(store, plan, dry_run, events::clock::Clock::REAL.now_ms()).await
+    apply::apply(store, plan, dry_run, now_ms).await
 }

@@ -143,7 +143,7 @@ impl App {
         let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(&log).unwrap());
         let config = Config { database_url: db.url.clone(), listen: ([127, 0, 0, 1], 0).into(), ..config };
         let store = Store::open(&db.url).await.unwrap();
-        registry::apply(&store, &example(), false).await.unwrap();
+        registry::apply(&store, &example(), false, clock.now_ms()).await.unwrap();
         let mut app = Self {
             db,
             store,
