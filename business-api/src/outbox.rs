@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    dead_letters,
     status::Part,
     store::{DbError, Store, outbox::Stored},
 };
@@ -120,8 +121,31 @@ async fn drain(store: &Store, log: &dyn EventLog, holder: &str, published: &mut 
             *published += ids.len();
             metrics::counter!(crate::metrics::OUTBOX_PUBLISHED).increment(ids.len() as u64);
         }
-        confirmed.map_err(|(_, error)| error)?;
+        match confirmed {
+            // Everything before it is confirmed; it would keep back everything after it, for ever.
+            Err((done, PublishError::Append(AppendError::TooLarge))) => match waiting.get(done) {
+                Some(refused) if keep_here(store, refused).await? => *published += 1,
+                _ => return Err(AppendError::TooLarge.into()),
+            },
+            confirmed => confirmed.map_err(|(_, error)| error)?,
+        }
     }
+}
+
+/// Moves a letter that the log does not take to the list of letters. False for what is no letter and cannot become one.
+async fn keep_here(store: &Store, refused: &Stored) -> Result<bool, DbError> {
+    let Some((tenant, whole)) = dead_letters::refused(&refused.outgoing, Clock::REAL.now_ms()) else {
+        return Ok(false);
+    };
+    let (topic, letter) = (refused.outgoing.topic, &whole.letter.id);
+    tracing::error!(%topic, letter, "too large for the log (log.record_kbytes_max): kept as a dead letter in the database alone");
+    let mut tx = store.write_platform().await?;
+    let owner = dead_letters::owner(tenant, &tx.tenants().await?);
+    tx.enter(owner).await?;
+    tx.put_dead_letters(owner, &[&whole]).await?;
+    tx.delete_outbox(&[refused.id]).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Appends a batch. On failure says how many from the front are confirmed without a gap: only those may be forgotten, so that

@@ -28,6 +28,7 @@ on_both! {
     the_same_letter_read_twice_is_one
     a_redriven_event_says_nothing_about_now
     what_the_log_forgot_is_forgotten
+    a_letter_too_large_for_the_log_keeps_nothing_back
     lists_are_filtered_and_paged
 }
 
@@ -303,6 +304,35 @@ async fn what_the_log_forgot_is_forgotten(on: On) {
     assert_eq!(tx.forget_dead_letters(T1001, Topic::TelemetryDlq, 0, 9).await.unwrap(), 0);
     tx.commit().await.unwrap();
     assert_eq!(letters(&app, "", 1).await[0]["offset"], 2);
+}
+
+/// Poison as large as the log takes: with the headers of a letter it does not fit any more.
+async fn a_letter_too_large_for_the_log_keeps_nothing_back(on: On) {
+    let mut app = App::start(on).await;
+    app.halt().await;
+    let path = app.db.folder.path().join("narrow.db");
+    let narrow = EmbeddedConfig { path, record_kbytes_max: 16, ..EmbeddedConfig::default() };
+    app.log = Arc::new(EmbeddedLog::open(&narrow).unwrap());
+    app.append_raw(Topic::Device, b"k", &vec![0xff; 16 * 1024 - 10]);
+    // An event that is as large, for a charger that nobody knows.
+    let mut boot = proto::ChargerBooted { vendor: "v".into(), ..Default::default() };
+    boot.model = "m".repeat(16 * 1024 - 120);
+    app.append(&app.event(STRANGER, 0, 1, app.now(), Body::ChargerBooted(boot)));
+    charge(&app, YKC, 1);
+    app.run().await;
+    let told = app.published(Topic::Order, 1).await; // comes behind the letters in the outbox
+    assert!(!told.is_empty());
+    let nobodys = of_nobody(&app, 1).await.remove(0);
+    assert_eq!((nobodys.letter.partition, nobodys.letter.bytes), (-1, 16 * 1024 - 10));
+    assert_eq!((nobodys.letter.reason.as_str(), nobodys.letter.origin.unwrap().offset), ("undecodable", 0));
+    let ours = letters(&app, "", 1).await.remove(0);
+    assert_eq!((&ours["partition"], &ours["reason"]), (&json!(-1), &json!("unknown_charger")));
+    // Redriven it does not fit either, and says so instead of keeping the outbox.
+    redrive(&app, &ours).await.expect(202);
+    let again = letters(&app, "&redriven=false", 1).await.remove(0);
+    assert_eq!((&again["reason"], &again["attempts"]), (&json!("too_large"), &json!(1)));
+    assert!(app.published(Topic::DeviceDlq, 0).await.is_empty());
+    app.until("/status", |body| body["parts"]["outbox"]["degraded"].is_null()).await;
 }
 
 async fn lists_are_filtered_and_paged(on: On) {

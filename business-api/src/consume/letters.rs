@@ -18,7 +18,7 @@ use super::{
     standing::{Verdict, judge, seal},
 };
 use crate::{
-    dead_letters::{NOBODY, owners, read},
+    dead_letters::{owner, owners, read},
     metrics::Metrics,
     status::Part,
     store::{
@@ -141,8 +141,7 @@ impl Letters {
         let mut letters: BTreeMap<(TenantId, String), WholeLetter> = BTreeMap::new();
         for record in records {
             let (tenant, letter) = read(record);
-            let tenant = TenantId::of_envelope(tenant).filter(|it| known.iter().any(|(id, _)| id == it));
-            letters.insert((tenant.unwrap_or(NOBODY), letter.letter.id.clone()), letter);
+            letters.insert((owner(tenant, &known), letter.letter.id.clone()), letter);
         }
         let mut tenants: BTreeMap<TenantId, Vec<&WholeLetter>> = BTreeMap::new();
         for ((tenant, _), letter) in &letters {

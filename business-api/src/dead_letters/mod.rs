@@ -5,7 +5,12 @@
 
 mod json;
 
-use events::{log::Record, prost::Message as _, proto::Envelope, topic::Topic};
+use events::{
+    log::{Position, Record},
+    prost::Message as _,
+    proto::Envelope,
+    topic::Topic,
+};
 use sha2::{Digest as _, Sha256};
 
 pub use json::{head_json, whole_json};
@@ -43,6 +48,11 @@ const REDRIVEN_BY: &str = "redriven-by";
 pub(crate) const REDRIVEN_TIMES: &str = "redriven-times";
 /// Begins the name of every header above.
 const OF_REDRIVE: &str = "redriven-";
+
+/// The reason of an event that was redriven and did not fit into the log with the headers of a redrive.
+pub(crate) const TOO_LARGE: &str = "too_large";
+/// The partition of a letter that only the database has. The log's retention does not forget it.
+const NOT_IN_THE_LOG: i32 = -1;
 
 /// Longest reason and detail kept in a row, characters; the record's headers are kept whole.
 const TEXT_MAX: usize = 400;
@@ -85,6 +95,36 @@ pub(crate) fn read(record: &Record) -> (u64, WholeLetter) {
     };
     let (key, payload) = (record.key.to_vec(), record.payload.as_ref().map(|payload| payload.to_vec()));
     (tenant, WholeLetter { letter, key, payload, headers })
+}
+
+/// Whose a letter is: of the tenants that the registry has, or [`NOBODY`].
+pub(crate) fn owner(said: u64, known: &[(TenantId, String)]) -> TenantId {
+    TenantId::of_envelope(said).filter(|it| known.iter().any(|(id, _)| id == it)).unwrap_or(NOBODY)
+}
+
+/// A record of the outbox that the log will never take, since it is too large with the headers of a letter or of a redrive: it is
+/// a letter that only the database has. `None` for what has no dead-letter topic.
+pub(crate) fn refused(record: &Outgoing, now_ms: i64) -> Option<(u64, WholeLetter)> {
+    let mut headers = record.headers.clone();
+    let topic = match record.topic.dead_letter() {
+        Some(letters) => {
+            let mut of_letter = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
+            of_letter(ORIGIN_TOPIC, record.topic.name());
+            of_letter(ORIGIN_PARTITION, "-1");
+            of_letter(ORIGIN_OFFSET, "-1");
+            of_letter(REASON, TOO_LARGE);
+            letters
+        }
+        None => Topic::ALL.into_iter().find(|of| of.dead_letter() == Some(record.topic)).map(|_| record.topic)?,
+    };
+    let record = Record {
+        position: Position { topic, partition: NOT_IN_THE_LOG, offset: -1 },
+        key: record.key.clone().into(),
+        payload: record.payload.clone().map(Into::into),
+        headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        appended_at_ms: now_ms,
+    };
+    Some(read(&record))
 }
 
 /// PostgreSQL takes no U+0000 in a text.
