@@ -231,9 +231,13 @@ fn a_foreign_client_that_sends_too_much_is_told_before_all_of_it_came() {
 #[test]
 fn a_foreign_client_understands_our_refusals() {
     run(async {
-        for status in
-            [Status::BadRequest, Status::Unauthorized, Status::NotFound, Status::UpgradeRequired, Status::Unavailable]
-        {
+        for status in [
+            Status::BadRequest,
+            Status::Unauthorized,
+            Status::NotFound,
+            Status::UpgradeRequired,
+            Status::Unavailable { retry_after_s: 30 },
+        ] {
             let (near, mut far) = tokio::io::duplex(4096);
             let server = tokio::spawn(async move {
                 let mut buf = Vec::new();

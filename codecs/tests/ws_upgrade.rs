@@ -168,7 +168,7 @@ fn refusals_are_whole_answers() {
         (Status::Unauthorized, "WWW-Authenticate: Basic realm=\"ocpp\""),
         (Status::NotFound, ""),
         (Status::UpgradeRequired, "Sec-WebSocket-Version: 13"),
-        (Status::Unavailable, "Retry-After: "),
+        (Status::Unavailable { retry_after_s: 17 }, "Retry-After: 17\r\n"),
     ] {
         let mut out = Vec::new();
         write_refusal(&mut out, status, "why");

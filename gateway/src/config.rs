@@ -164,6 +164,9 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// New connections taken per second over all shards; more wait in the kernel's queue.
     pub accepts_per_second: u32,
+    /// Logins (YKC) and upgrades (OCPP) begun per second over all shards. More are asked to come back: HTTP 503 with `Retry-After`, YKC a
+    /// close without a word. Lower it where a storm of logins slows the sessions that live.
+    pub logins_per_second: u32,
     /// From accept to a successful login (YKC) or upgrade (OCPP), ms.
     pub login_ms: u64,
     /// TLS handshakes of one shard at the same time; more wait for their turn.
@@ -192,6 +195,7 @@ impl Default for Limits {
             connections: 200_000,
             connections_per_ip: 20_000,
             accepts_per_second: 20_000,
+            logins_per_second: 20_000,
             login_ms: 30_000,
             handshakes: 256,
             handshake_ms: 10_000,
@@ -360,6 +364,7 @@ impl Config {
             ("limits.connections", self.limits.connections),
             ("limits.connections_per_ip", self.limits.connections_per_ip),
             ("limits.accepts_per_second", self.limits.accepts_per_second as usize),
+            ("limits.logins_per_second", self.limits.logins_per_second as usize),
             ("limits.handshakes", self.limits.handshakes),
             ("limits.pending_money", self.limits.pending_money),
             ("limits.stalled_events", self.limits.stalled_events),

@@ -17,8 +17,11 @@ pub enum Status {
     NotFound,
     /// 426: a WebSocket is wanted.
     UpgradeRequired,
-    /// 503: not now.
-    Unavailable,
+    /// 503: not now, but after so many seconds.
+    Unavailable {
+        /// `Retry-After`.
+        retry_after_s: u32,
+    },
 }
 
 impl Status {
@@ -29,7 +32,7 @@ impl Status {
             Self::Unauthorized => 401,
             Self::NotFound => 404,
             Self::UpgradeRequired => 426,
-            Self::Unavailable => 503,
+            Self::Unavailable { .. } => 503,
         }
     }
 
@@ -39,7 +42,7 @@ impl Status {
             Self::Unauthorized => "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"ocpp\", charset=\"UTF-8\"\r\n",
             Self::NotFound => "404 Not Found\r\n",
             Self::UpgradeRequired => "426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            Self::Unavailable => "503 Service Unavailable\r\nRetry-After: 30\r\n",
+            Self::Unavailable { .. } => "503 Service Unavailable\r\n",
         }
     }
 }
@@ -73,6 +76,9 @@ pub fn write_switching_protocols(out: &mut Vec<u8>, key: &str, subprotocol: Opti
 pub fn write_refusal(out: &mut Vec<u8>, status: Status, reason: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.lines().as_bytes());
+    if let Status::Unavailable { retry_after_s } = status {
+        out.extend_from_slice(format!("Retry-After: {retry_after_s}\r\n").as_bytes());
+    }
     let close = if status == Status::UpgradeRequired { "Upgrade, close" } else { "close" };
     let head = format!(
         "Connection: {close}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n{reason}\n",

@@ -100,22 +100,28 @@ impl Drop for Permit {
     }
 }
 
-/// A bucket of accepts: refilled by time, holds half a second's worth.
+/// A bucket of accepts or logins: refilled by time, holds half a second's worth.
 #[derive(Debug)]
-pub(crate) struct AcceptRate {
+pub(crate) struct Rate {
     per_second: u64,
-    /// Thousandths of an accept.
+    /// Thousandths of one.
     level: u64,
     at_ms: u64,
 }
 
-impl AcceptRate {
-    pub fn new(per_second: u32) -> Self {
+impl Rate {
+    /// One shard's share of a rate over all of them, at least one per second.
+    pub fn share(per_second: u32, shards: usize) -> Self {
+        let shards = u32::try_from(shards).unwrap_or(u32::MAX).max(1);
+        Self::new((per_second / shards).max(1))
+    }
+
+    fn new(per_second: u32) -> Self {
         let per_second = u64::from(per_second);
         Self { per_second, level: (per_second * 500).max(1_000), at_ms: 0 }
     }
 
-    /// One more connection was taken; false: wait before the next.
+    /// One more; false: there is none left now.
     pub fn take(&mut self, now_ms: u64) -> bool {
         let gained = now_ms.saturating_sub(self.at_ms).saturating_mul(self.per_second);
         self.at_ms = now_ms;
@@ -149,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_bucket_refills_by_time() {
-        let mut rate = AcceptRate::new(10);
+        let mut rate = Rate::new(10);
         let taken = (0..20).filter(|_| rate.take(0)).count();
         assert_eq!(taken, 5);
         assert!(!rate.take(50));

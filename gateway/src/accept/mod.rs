@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use handshakes::{Handshakes, Turn};
-pub(crate) use limits::{AcceptRate, Admission, Permit};
+pub(crate) use limits::{Admission, Permit, Rate};
 
 use crate::{conn::Connection, shard::Shard, telemetry::Wire, tls::Tls};
 
@@ -63,8 +63,7 @@ pub(crate) async fn run(
             return;
         }
     };
-    let shards = u32::try_from(shard.shared.inboxes.len()).unwrap_or(1).max(1);
-    let mut rate = AcceptRate::new((shard.shared.config.limits.accepts_per_second / shards).max(1));
+    let mut rate = Rate::share(shard.shared.config.limits.accepts_per_second, shard.shared.inboxes.len());
     loop {
         let accepted = tokio::select! {
             biased;

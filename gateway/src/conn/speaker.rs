@@ -1,20 +1,24 @@
 //! Bytes to messages, per protocol: frames are decoded where they lie in the shard's buffer and given to the session.
 
 use codecs::{
-    ws::{self, Assembler, Limits, Message, Opcode, Read, Role, UpgradeStep, parse_upgrade},
+    ws::{self, Assembler, Limits, Message, Opcode, Read, Role, Status, UpgradeStep, parse_upgrade},
     ykc::{Scan, ScanOptions, kind, scan},
 };
 
 use crate::{
     registry::Seat,
     session::{
-        CloseReason, Context, Effects, Malformed, Note,
+        CloseReason, Context, Effects, LoginResult, Malformed, Note,
         ocpp16::{Ocpp16Session, Refused, judge_upgrade},
         ykc::YkcSession,
     },
     shard::Shard,
     telemetry::Wire,
 };
+
+/// `Retry-After` of an upgrade that is too much now, s: at least so much, and spread over as much again, so that they do not all come
+/// back at once.
+const RETRY_AFTER_S: u32 = 15;
 
 /// Who speaks on a connection.
 #[derive(Debug)]
@@ -77,13 +81,21 @@ impl Speaker {
                 return bytes.len();
             }
         };
+        if !shard.logins.borrow_mut().take(cx.now.mono_ms) {
+            fx.notes.push(Note::Login(LoginResult::Busy));
+            // Ports are spread already.
+            let retry_after_s = RETRY_AFTER_S + u32::from(cx.remote.port()) % RETRY_AFTER_S;
+            ws::write_refusal(&mut fx.out, Status::Unavailable { retry_after_s }, "too many at once");
+            fx.close(CloseReason::Refused);
+            return bytes.len();
+        }
         let head_len = request.head_len;
         match judge_upgrade(cx.replica, &shard.shared.config.ocpp.path, &request) {
             Ok((identity, entry, subprotocol)) => {
                 if subprotocol.is_none() {
                     fx.notes.push(Note::Quirk("missing_subprotocol"));
                 }
-                fx.notes.push(Note::Login(crate::session::LoginResult::Accepted));
+                fx.notes.push(Note::Login(LoginResult::Accepted));
                 ws::write_switching_protocols(&mut fx.out, request.key, subprotocol);
                 let session = Box::new(Ocpp16Session::begin(cx, &identity, entry.tenant, fx));
                 let mut speaker = OcppSpeaker { session, assembler: Assembler::new(), pinged_ms: cx.now.mono_ms };
@@ -99,7 +111,7 @@ impl Speaker {
                 bytes.len()
             }
             Err(Refused::NoSubprotocol) => {
-                fx.notes.push(Note::Login(crate::session::LoginResult::NoSubprotocol));
+                fx.notes.push(Note::Login(LoginResult::NoSubprotocol));
                 ws::write_switching_protocols(&mut fx.out, request.key, None);
                 ws::write_close(&mut fx.out, Some(ws::CloseCode::PROTOCOL_ERROR), "no common subprotocol", None);
                 fx.close(CloseReason::Refused);
@@ -232,6 +244,13 @@ fn on_ykc(
                 at += consumed;
                 shard.messages.set(shard.messages.get() + 1);
                 shard.shared.metrics.ykc_frame(ykc_kind(frame.kind));
+                if frame.kind == kind::LOGIN && session.seats() == 0 && !shard.logins.borrow_mut().take(cx.now.mono_ms)
+                {
+                    // Not an answer: a refusal would be taken for the last word.
+                    fx.notes.push(Note::Login(LoginResult::Busy));
+                    fx.close(CloseReason::Refused);
+                    break;
+                }
                 session.on_frame(cx, &frame, fx);
             }
             Scan::Skip { consumed, error } => {

@@ -178,11 +178,13 @@ pub enum LoginResult {
     NoSubprotocol,
     /// More piles on one connection than allowed.
     TooManyPiles,
+    /// More logins per second than allowed: asked to come back, before anything was looked up.
+    Busy,
 }
 
 impl LoginResult {
     /// Every result.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Unknown,
         Self::Disabled,
@@ -190,6 +192,7 @@ impl LoginResult {
         Self::BadSecret,
         Self::NoSubprotocol,
         Self::TooManyPiles,
+        Self::Busy,
     ];
 
     /// The label.
@@ -203,6 +206,7 @@ impl LoginResult {
             Self::BadSecret => "bad_secret",
             Self::NoSubprotocol => "no_subprotocol",
             Self::TooManyPiles => "too_many_piles",
+            Self::Busy => "busy",
         }
     }
 }

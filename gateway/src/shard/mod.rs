@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Config,
-    accept::{Admission, Handshakes},
+    accept::{Admission, Handshakes, Rate},
     command::HeldCommands,
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
@@ -105,6 +105,8 @@ pub(crate) struct Shard {
     pub publisher: RefCell<Publisher>,
     pub slots: RefCell<Slots>,
     pub handshakes: Handshakes,
+    /// Logins that may begin.
+    pub logins: RefCell<Rate>,
     /// Connections with events that wait for room in the log.
     pub stalled: RefCell<Vec<Address>>,
     pub stalled_some: Notify,
@@ -129,6 +131,7 @@ impl Shard {
             publisher: RefCell::new(publisher),
             slots: RefCell::default(),
             handshakes: Handshakes::new(shared.config.limits.handshakes),
+            logins: RefCell::new(Rate::share(shared.config.limits.logins_per_second, shared.inboxes.len())),
             stalled: RefCell::default(),
             stalled_some: Notify::new(),
             unstalled: Cell::new(0),
