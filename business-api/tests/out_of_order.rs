@@ -17,6 +17,7 @@ on_both! {
     an_approval_that_was_held_up_takes_nothing
     a_new_start_ends_the_session_before_it
     repeats_never_move_another_order
+    a_record_before_its_start_is_billed_when_the_start_comes
 }
 
 const MINUTE: i64 = 60_000;
@@ -110,6 +111,30 @@ async fn a_start_queued_while_offline_is_the_older_session(on: On) {
     app.say(OCPP, 1, t + 4, queued("73", 1_000));
     applied(&app, t + 5).await;
     assert_eq!(states(&app, &["71", "72", "73"]).await, ["COMPLETED", "AWAITING_RECORD", "CHARGING"]);
+}
+
+/// Two gateways, each with a spool: the start lay in the one that the charger left, its record came by the other.
+async fn a_record_before_its_start_is_billed_when_the_start_comes(on: On) {
+    let app = App::start(on).await;
+    let t = app.now();
+    let trade = format!("{YKC}01{:016}", 1);
+    app.say(OCPP, 1, t, stopped("71", t - MINUTE, 100_000));
+    let mut without_card = record(&trade, t - 50 * MINUTE, t - MINUTE, 200_000);
+    without_card.card = String::new();
+    app.say(YKC, 1, t, Body::TransactionRecorded(without_card));
+    applied(&app, t + 1).await;
+    assert_eq!(states(&app, &["71", &trade]).await, ["EXCEPTION", "EXCEPTION"]);
+    app.say(OCPP, 1, t + 2, started("71", "Fleet1001", t - 20 * MINUTE, Some(10_000)));
+    app.say(YKC, 1, t + 2, authorized(&trade));
+    applied(&app, t + 3).await;
+    assert_eq!(states(&app, &["71", &trade]).await, ["COMPLETED", "COMPLETED"]);
+    let once = orders(&app).await;
+    assert_eq!(once["71"][3], json!("10.0000"), "the energy needs the meter of the start");
+    // Once is enough: repeats of either change nothing.
+    app.say(OCPP, 1, t + 4, started("71", "Fleet1001", t - 20 * MINUTE, Some(10_000)));
+    app.say(YKC, 1, t + 4, authorized(&trade));
+    applied(&app, t + 5).await;
+    assert_eq!(orders(&app).await, once);
 }
 
 /// A node that was cut off tells late what it approved; the charger has long been elsewhere and charges.

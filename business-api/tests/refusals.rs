@@ -18,7 +18,7 @@ on_both! {
 /// Sends bytes, reads to the end.
 async fn raw(app: &App, bytes: &[u8]) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
+    let _ = stream.write_all(bytes).await; // what is too long is answered before all of it is read
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await; // an unread rest of the request makes it a reset after the answer
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
@@ -29,7 +29,7 @@ async fn raw(app: &App, bytes: &[u8]) -> (u16, String, Value) {
 async fn errors_of_the_http_library_are_problems_too(on: On) {
     let app = App::start(on).await;
     let long_uri = format!("GET /v1/orders?{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(66_000));
-    let long_header = format!("GET /livez HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(500_000));
+    let long_header = format!("GET /livez HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(4_000_000));
     let many = format!("GET /livez HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200));
     for (request, status, code) in [
         (long_uri.as_str(), 414, "uri_too_long"),

@@ -40,7 +40,7 @@ fn time(text: &Value) -> i64 {
 async fn a_session_over_a_price_boundary_and_its_cost() {
     let platform = OcppPlatform::start().await;
     // 7 kW: about three hours, which cross a price boundary wherever in the evening a busy machine lets them begin.
-    let mut config = config(6_000);
+    let mut config = config(2_000);
     config.plan = by_tag(1);
     config.chargers = vec![charger(&platform)];
     let fleet = Fleet::start(&config).unwrap();

@@ -62,7 +62,9 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
         }
         Incoming::Authorized { session, token, start_mode, tariff } => {
             check(&session)?;
-            if work.by_session(charger, &session).is_none() {
+            if let Some(order_no) = work.by_session(charger, &session) {
+                claim_orphan(work, event, &order_no, &token);
+            } else {
                 let payer = payer_named(work, &token);
                 let placed = work.place(charger, event.connector, at_ms, payer, &clean(&tariff));
                 let order_no = work.open(placed, at_ms, &Opening::Authorized { session, start_mode }, "event");
@@ -142,6 +144,7 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
         // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
         let first = work.order(&order_no).is_some_and(|row| row.facts.order.has_no_start_yet());
         give(work, &order_no, at_ms, input);
+        claim_orphan(work, event, &order_no, token);
         if first {
             take_connector(work, event, &order_no, queued_from_ms);
         }
@@ -175,6 +178,20 @@ fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
             work.open(placed, at_ms, &Opening::Recorded(Box::new(record)), "event");
         }
     });
+}
+
+/// The start of a session whose record came first says who pays for it: a token's account, or the payer of the order it names.
+fn claim_orphan(work: &mut Work, event: &Envelope, order_no: &str, token: &str) {
+    if !work.order(order_no).is_some_and(|row| row.facts.order.is_orphan()) {
+        return;
+    }
+    let of_order = || {
+        let named = work.by_tag(&event.charger, &order_tag(token)?)?;
+        work.order(&named)?.facts.order.payer.clone()
+    };
+    if let Some(payer) = payer_named(work, token).or_else(of_order) {
+        give(work, order_no, event.received_at_ms, Input::PayerKnown { payer });
+    }
 }
 
 /// Who pays for a record that no order belongs to: whose card, idTag or car it names.

@@ -128,6 +128,11 @@ pub enum Input {
         /// Who pays, where the order does not know.
         payer: Option<String>,
     },
+    /// The start of its session came after the record that nobody seemed to pay for (T31, now as T30).
+    PayerKnown {
+        /// Whose token started it.
+        payer: String,
+    },
     /// Billing is done (T23 to T25).
     Billed(BillOutcome),
     /// The amount due was collected (T23).
@@ -173,6 +178,7 @@ impl Input {
             Self::ConnectorTaken => "connector_taken",
             Self::Recorded(_) => "recorded",
             Self::EstimateApproved { .. } => "estimate_approved",
+            Self::PayerKnown { .. } => "payer_known",
             Self::Billed(_) => "billed",
             Self::Collected => "collected",
             Self::CollectFailed { .. } => "collect_failed",

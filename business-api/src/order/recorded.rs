@@ -140,6 +140,18 @@ pub(super) fn estimate(work: &mut Work, estimate: &Estimate, payer: Option<&str>
     true
 }
 
+/// T30 for an order of T31: its record was in the log before the start of its session, which says who pays. That happens when a
+/// charger moves to another gateway while the first one still has the start in its spool.
+pub(super) fn payer_known(work: &mut Work, payer: &str) -> bool {
+    if !work.order.is_orphan() || payer.is_empty() {
+        return false;
+    }
+    work.order.payer = Some(payer.to_owned());
+    work.detail("the start came after the record");
+    settle(work, "T30");
+    true
+}
+
 /// Two people, a reason, and figures that can be billed.
 fn approved(estimate: &Estimate) -> bool {
     let names = !estimate.requested_by.is_empty() && !estimate.approved_by.is_empty() && !estimate.reason.is_empty();

@@ -351,6 +351,12 @@ impl Order {
         open && self.started_at_ms.is_none() && self.record.is_none()
     }
 
+    /// Held for want of anybody who pays for its record.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.exception == Some(ExceptionCode::OrphanRecord) && self.payer.is_none() && self.record.is_some()
+    }
+
     /// The energy source of the settlement that is under way or done.
     #[must_use]
     pub fn energy_source(&self) -> EnergySource {

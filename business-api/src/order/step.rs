@@ -49,6 +49,7 @@ pub fn step(order: &Order, at_ms: i64, input: &Input, policy: &Policy) -> Result
         Input::ChargerOnline => true,
         Input::Recorded(record) => recorded::recorded(&mut work, record),
         Input::EstimateApproved { estimate, payer } => recorded::estimate(&mut work, estimate, payer.as_deref()),
+        Input::PayerKnown { payer } => recorded::payer_known(&mut work, payer),
         Input::Billed(outcome) => settle::billed(&mut work, *outcome),
         Input::Collected => settle::collected(&mut work),
         Input::CollectFailed { collected } => settle::collect_failed(&mut work, *collected),

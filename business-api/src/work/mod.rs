@@ -171,7 +171,7 @@ impl Work {
         for row in rows {
             work.index(row);
         }
-        if wanted.billing {
+        if wanted.billing || work.orders.values().any(|row| row.facts.order.is_orphan()) {
             work.load_billing(tx, &wanted.tariffs).await?;
         }
         Ok(work)

@@ -189,6 +189,7 @@ pub fn inputs() -> Vec<(&'static str, Input)> {
         ("estimate_approved", Input::EstimateApproved { estimate: estimate(), payer: Some("user-2".to_owned()) }),
         ("estimate_approved no payer", Input::EstimateApproved { estimate: estimate(), payer: None }),
         ("estimate_approved by one", Input::EstimateApproved { estimate: other, payer: None }),
+        ("payer_known", Input::PayerKnown { payer: "user-2".to_owned() }),
         ("billed", due()),
         ("billed zero", Input::Billed(BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) })),
         ("billed negative", Input::Billed(BillOutcome::Due { total: Fen(-1), energy: EnergyE4(1) })),
