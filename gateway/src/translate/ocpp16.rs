@@ -3,7 +3,7 @@
 use codecs::ocpp::{
     MeterWh, Timestamp,
     v16::{
-        Measurand, MeterValue, SampledValue, Unit, boot_notification, start_transaction,
+        Location, Measurand, MeterValue, SampledValue, Unit, boot_notification, start_transaction,
         status_notification::{self, ChargePointErrorCode, ChargePointStatus},
         stop_transaction::{self, Reason},
     },
@@ -140,7 +140,7 @@ pub fn meter_sampled(value: &MeterValue<'_>, session: String, billable: bool) ->
     let mut sample = MeterSampled { session, billable, ..MeterSampled::default() };
     let mut unread: Vec<&SampledValue<'_>> = Vec::new();
     for sampled in &value.sampled_value {
-        if !(sampled.is_total() && !sampled.is_signed_data() && take(&mut sample, sampled)) {
+        if !(sampled.is_total() && at_meter(sampled) && !sampled.is_signed_data() && take(&mut sample, sampled)) {
             unread.push(sampled);
         }
     }
@@ -151,6 +151,13 @@ pub fn meter_sampled(value: &MeterValue<'_>, session: String, billable: bool) ->
         leftovers.push(Leftover { name: "sampledValue".to_owned(), value: json.into() });
     }
     (sample, leftovers)
+}
+
+/// True for a reading of what the charger delivers: at its outlet, which is what no location means. Current, power and energy at the
+/// inlet, in the cable or in the car are other figures; only state of charge and temperature are read wherever they are measured.
+fn at_meter(sampled: &SampledValue<'_>) -> bool {
+    matches!(sampled.measurand(), Measurand::StateOfCharge | Measurand::Temperature)
+        || *sampled.location() == Location::Outlet
 }
 
 /// Takes a sampled value into its field; false if there is none for it, or one was taken already.
@@ -200,7 +207,8 @@ pub fn recorded(stop: &stop_transaction::Request<'_>, payload: &str, received_ms
         .iter()
         .flatten()
         .filter_map(|value| {
-            let register_e4 = u64::try_from(value.energy_import_register_e4()?).ok()?;
+            let total = value.total(&Measurand::EnergyActiveImportRegister).filter(|total| at_meter(total))?;
+            let register_e4 = u64::try_from(total.energy_e4()?).ok()?;
             Some(Sample { at_ms: value.timestamp.utc_ms()?, register_e4 })
         })
         .collect();
@@ -239,5 +247,42 @@ pub const fn stop_reason(reason: Option<&Reason<'_>>) -> &'static str {
         Some(Reason::EVDisconnected | Reason::UnlockCommand) => "unplugged",
         Some(Reason::PowerLoss | Reason::Reboot | Reason::HardReset | Reason::SoftReset) => "power_loss",
         Some(Reason::Other | Reason::Unknown(_)) | None => "unknown",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"timestamp": "2025-11-11T02:00:00Z", "sampledValue": [
+        {"value": "90000", "location": "EV"},
+        {"value": "70000", "location": "Inlet"},
+        {"value": "12", "measurand": "Power.Active.Import", "unit": "kW", "location": "Cable"},
+        {"value": "61", "measurand": "SoC", "location": "EV"},
+        {"value": "1500"},
+        {"value": "11", "measurand": "Power.Active.Import", "unit": "kW", "location": "Outlet"}]}"#;
+
+    #[test]
+    fn the_meter_is_at_the_outlet() {
+        let value: MeterValue<'_> = serde_json::from_str(TEXT).expect("a meter value");
+        let (sample, leftovers) = meter_sampled(&value, "5".to_owned(), true);
+        assert_eq!((sample.register_e4, sample.power_w, sample.soc_percent), (Some(15_000), Some(11_000), Some(61)));
+        let kept = std::str::from_utf8(&leftovers[0].value).expect("text");
+        assert!(["90000", "70000", "Cable"].iter().all(|said| kept.contains(said)), "{kept}");
+    }
+
+    #[test]
+    fn what_only_the_car_counted_is_no_reading_of_the_meter() {
+        let car = r#"{"timestamp": "2025-11-11T02:00:00Z", "sampledValue": [{"value": "90000", "location": "EV"}]}"#;
+        let value: MeterValue<'_> = serde_json::from_str(car).expect("a meter value");
+        let (sample, leftovers) = meter_sampled(&value, "5".to_owned(), true);
+        assert_eq!((sample.register_e4, leftovers.len()), (None, 1));
+        let text = format!(
+            r#"{{"transactionId": 5, "meterStop": 2000, "timestamp": "2025-11-11T03:00:00Z", "transactionData": [{car}, {TEXT}]}}"#
+        );
+        let stop: stop_transaction::Request<'_> = serde_json::from_str(&text).expect("a stop");
+        let samples = recorded(&stop, &text, 0).samples;
+        assert_eq!(samples.iter().map(|sample| sample.register_e4).collect::<Vec<_>>(), [15_000]);
     }
 }
