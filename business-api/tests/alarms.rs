@@ -10,6 +10,7 @@ use support::{App, On, YKC, record, started};
 on_both! {
     an_alarm_is_open_until_it_is_over
     a_missing_record_is_on_its_orders_timeline
+    a_wrong_clock_is_an_alarm_until_it_is_right
 }
 
 fn alarm(code: &str, detail: &str, active: bool) -> Body {
@@ -51,6 +52,22 @@ async fn an_alarm_is_open_until_it_is_over(on: On) {
     say(2, 2, t + 8_000, alarm("hardware_fault", "0001", true));
     let open = alarms(&app, 2, t + 9_000).await;
     assert_eq!((open.len(), &open[0]["times"], &open[0]["raised_at"]), (1, &json!(2), &open[0]["last_seen_at"]));
+}
+
+async fn a_wrong_clock_is_an_alarm_until_it_is_right(on: On) {
+    let app = App::start(on).await;
+    let t = app.now();
+    let clock = |skew_ms: i64| Body::ClockReported(proto::ClockReported { skew_ms });
+    app.append(&app.event(YKC, 0, 1, t, clock(60_000)));
+    assert_eq!(alarms(&app, 1, t + 1_000).await, Vec::<Value>::new());
+    app.append(&app.event(YKC, 0, 1, t + 2_000, clock(-820_000_000_000)));
+    let open = alarms(&app, 1, t + 3_000).await;
+    assert_eq!(
+        (open.len(), &open[0]["code"], &open[0]["detail"]),
+        (1, &json!("clock_skew"), &json!("-820000000000 ms"))
+    );
+    app.append(&app.event(YKC, 0, 1, t + 4_000, clock(0)));
+    assert_eq!(alarms(&app, 1, t + 5_000).await, Vec::<Value>::new());
 }
 
 async fn a_missing_record_is_on_its_orders_timeline(on: On) {

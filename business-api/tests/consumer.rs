@@ -638,7 +638,7 @@ async fn a_card_is_paid_by_its_account(on: On) {
         token: "Fleet1001".into(),
         ..record("77", t, t + 20 * 60_000, 0)
     };
-    app.say(OCPP, 1, t, Body::TransactionRecorded(stop.clone()));
+    app.say(OCPP, 1, t + 20 * 60_000, Body::TransactionRecorded(stop.clone()));
     settled(&app, 1).await;
     // An offline card: the record is the first that anybody hears of it.
     let offline = proto::TransactionRecorded {

@@ -33,7 +33,8 @@ async fn ykc_remote_start_to_bill(on: On) {
 
     // 20 kWh in 50 minutes of the flat period: 12.4680 + 9.0000 yuan, case B01 of the billing rules.
     let from = app.now();
-    app.say(YKC, 1, app.now(), Body::TransactionRecorded(record(session, from, from + 50 * 60_000, 200_000)));
+    let end = from + 50 * 60_000;
+    app.say(YKC, 1, end, Body::TransactionRecorded(record(session, from, end, 200_000)));
     let order = app.order_in(no, "COMPLETED").await;
     assert_eq!((order["total_fen"].as_i64(), order["energy_kwh"].as_str()), (Some(2147), Some("20.0000")), "{order}");
     assert_eq!((order["electricity_fen"].as_i64(), order["service_fen"].as_i64()), (Some(1247), Some(900)));
@@ -87,7 +88,7 @@ async fn ocpp_remote_start_to_bill(on: On) {
         amount_e4: None,
         ..record("4711", t, support::T0 + 120 * 60_000, 0)
     };
-    app.say(OCPP, 2, app.now(), Body::TransactionRecorded(stop));
+    app.say(OCPP, 2, stop.ended_at_ms, Body::TransactionRecorded(stop));
     let order = app.order_in(no, "COMPLETED").await;
     let bill = app.get(&format!("/v1/orders/{no}/bill")).await.expect(200);
     // 10 kWh deep valley (0.12/0.30) and 10 kWh flat (0.60/0.60).

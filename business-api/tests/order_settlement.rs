@@ -7,7 +7,7 @@ mod order_support;
 use billing_support::{a1, b1};
 use business_api::bill::{Flag, Options, Sample, Source};
 use business_api::order::{
-    BillOutcome, ExceptionCode, Facts, Implausible, Input, Limits, Opening, Order, Placed, Protocol, Record,
+    Against, BillOutcome, ExceptionCode, Facts, Implausible, Input, Limits, Opening, Order, Placed, Protocol, Record,
     Settlement, open, plausible, settle, step,
 };
 use business_api::tariff::{PeriodKind, Tariff};
@@ -195,9 +195,67 @@ fn more_energy_than_the_charger_can_give_is_held() {
     let limits = Limits { energy_percent: 200, ..Limits::default() };
     let mut session = business_api::bill::Session { start_ms: T0, end_ms: T0 + 60 * MINUTE, ..Default::default() };
     session.energy = EnergyE4(200_010);
-    assert_eq!(plausible(&session, 10_000, &limits), Ok(()));
+    let against = Against { rated_power_w: 10_000, correction_ms: 0, recorded_at_ms: None, limits: &limits };
+    assert_eq!(plausible(&session, &against), Ok(()));
     session.energy = EnergyE4(i64::MAX);
-    assert!(matches!(plausible(&session, u32::MAX, &limits), Err(Implausible::Energy { .. })));
+    let against = Against { rated_power_w: u32::MAX, ..against };
+    assert!(matches!(plausible(&session, &against), Err(Implausible::Energy { .. })));
+}
+
+#[test]
+fn a_record_of_the_future_is_held() {
+    let came_ms = T0 + 91 * MINUTE;
+    let ends = |ended_at_ms| Record {
+        started_at_ms: Some(ended_at_ms - 60 * MINUTE),
+        ended_at_ms,
+        amount: None,
+        ..record(1, 300_000)
+    };
+    // 4_102_444_800_000 is 2100.
+    for (ended_at_ms, believed) in [
+        (came_ms + 5 * MINUTE, true),
+        (came_ms + 5 * MINUTE + 1, false),
+        (came_ms + 1_440 * MINUTE, false),
+        (4_102_444_800_000, false),
+    ] {
+        let settlement = settled_with(ends(ended_at_ms), |_| {});
+        assert_eq!(settlement.bill.is_some(), believed, "{ended_at_ms}");
+        if !believed {
+            assert_eq!(held(&settlement), ExceptionCode::BadTime);
+        }
+    }
+    // OCPP: only the stop has a time of its own.
+    let stop = Record { ended_at_ms: 4_102_444_800_000, ..ocpp(Some(1_300_000)) };
+    assert_eq!(held(&settle_with(&a1(), Protocol::Ocpp, Some(1_000_000), stop, |_| {})), ExceptionCode::BadTime);
+    // A clock that is known to be wrong is judged as it is billed: by the times put right.
+    let fast = settled_with(ends(came_ms + 30 * MINUTE), |facts| facts.clock_skew_ms = 30 * MINUTE);
+    assert_eq!(fast.bill.unwrap().basis.end_ms, came_ms);
+    let slow = settled_with(ends(came_ms), |facts| facts.clock_skew_ms = -30 * MINUTE);
+    assert_eq!(held(&slow), ExceptionCode::BadTime);
+}
+
+#[test]
+fn a_nonsense_clock_corrects_no_good_record() {
+    let twenty_six_years = 26 * 365 * 1_440 * MINUTE;
+    static SAMPLES: [Sample; 1] = [Sample { at_ms: T0 + 60 * MINUTE, energy: EnergyE4(200_000) }];
+    for skew_ms in [-twenty_six_years, twenty_six_years, i64::MIN, i64::MAX, 1_440 * MINUTE + 1] {
+        let settlement = settled_with(record(1, 300_000), |facts| {
+            facts.clock_skew_ms = skew_ms;
+            facts.samples = &SAMPLES;
+        });
+        let bill = settlement.bill.unwrap();
+        assert_eq!((bill.basis.start_ms, bill.flags.len()), (T0 + 30 * MINUTE, 0), "{skew_ms}");
+        assert_eq!(settlement.outcome, BillOutcome::Due { total: Fen(3_867), energy: EnergyE4(300_000) });
+    }
+    // Up to a day it is believed.
+    let fast = Record {
+        started_at_ms: Some(T0 + 1_470 * MINUTE),
+        ended_at_ms: T0 + 1_530 * MINUTE,
+        amount: None,
+        ..record(1, 300_000)
+    };
+    let bill = settled_with(fast, |facts| facts.clock_skew_ms = 1_440 * MINUTE).bill.unwrap();
+    assert_eq!((bill.basis.start_ms, bill.flags.as_slice()), (T0 + 30 * MINUTE, [Flag::ClockAdjusted].as_slice()));
 }
 
 #[test]

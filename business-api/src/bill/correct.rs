@@ -18,9 +18,8 @@ pub(super) struct Corrected {
 }
 
 pub(super) fn correct(session: &Session, options: &Options) -> Result<Corrected, BillError> {
-    let tolerance_ms = i64::from(options.clock_tolerance_s) * 1_000;
-    let adjusted = session.clock_skew_ms.unsigned_abs() > tolerance_ms.unsigned_abs();
-    let skew_ms = if adjusted { session.clock_skew_ms } else { 0 };
+    let skew_ms = options.correction_ms(session.clock_skew_ms);
+    let adjusted = skew_ms != 0;
     let shift = |at_ms: i64, field| at_ms.checked_sub(skew_ms).ok_or(BillError::TooLarge { field });
     let start_ms = shift(session.start_ms, "start")?;
     let end_ms = shift(session.end_ms, "end")?;

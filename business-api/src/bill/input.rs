@@ -153,6 +153,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// What a charger's times are put right by, ms, when its clock is off by `clock_skew_ms`: all of it, or nothing within the
+    /// tolerance (rule R3).
+    #[must_use]
+    pub fn correction_ms(&self, clock_skew_ms: i64) -> i64 {
+        let tolerated = clock_skew_ms.unsigned_abs() <= u64::from(self.clock_tolerance_s) * 1_000;
+        if tolerated { 0 } else { clock_skew_ms }
+    }
+
     /// Checks the ranges of what an operator may set under `[api.billing]`: the key and what is wrong.
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
         const FEN: std::ops::RangeInclusive<Fen> = Fen::ZERO..=Fen(10_000_000);

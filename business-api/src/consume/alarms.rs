@@ -7,6 +7,8 @@ use crate::{store::alarms::AlarmChange, work::Work};
 
 /// The gateway refused a start because the record of the session before is missing; its detail is that session.
 const RECORD_MISSING: &str = "record_missing";
+/// The charger's clock is off by more than bills leave alone; the detail is by how much.
+const CLOCK_SKEW: &str = "clock_skew";
 /// No code of ours is longer.
 const CODE_MAX: usize = 64;
 
@@ -36,4 +38,16 @@ pub(super) fn note(work: &mut Work, event: &Envelope, alarm: &AlarmRaised) {
     } else {
         AlarmChange::Cleared { charger, connector, code, at_ms }
     });
+}
+
+/// What a charger says its clock is off by, and said before.
+pub(super) fn clock(work: &mut Work, event: &Envelope, before_ms: i64, skew_ms: i64) {
+    let off = |skew_ms| work.rules.options.correction_ms(skew_ms) != 0;
+    let (charger, code, at_ms) = (event.charger.clone(), CLOCK_SKEW.to_owned(), event.received_at_ms);
+    if off(skew_ms) {
+        let detail = format!("{skew_ms} ms");
+        work.alarms.push(AlarmChange::Raised { charger, connector: 0, code, detail, at_ms });
+    } else if off(before_ms) {
+        work.alarms.push(AlarmChange::Cleared { charger, connector: 0, code, at_ms });
+    }
 }

@@ -56,7 +56,11 @@ pub(super) fn note(work: &mut Work, event: &Envelope) {
             live.model.clone_from(&it.model);
             live.firmware.clone_from(&it.firmware);
         }),
-        Some(Body::ClockReported(it)) => charger(work, event, |live| live.skew_ms = it.skew_ms),
+        Some(Body::ClockReported(it)) => {
+            let mut before_ms = 0;
+            charger(work, event, |live| before_ms = std::mem::replace(&mut live.skew_ms, it.skew_ms));
+            alarms::clock(work, event, before_ms, it.skew_ms);
+        }
         Some(Body::TariffChecked(it)) if it.delivered => {
             charger(work, event, |live| live.tariff_hash.clone_from(&it.tariff_hash));
         }

@@ -27,7 +27,7 @@ pub use inbound::{AnswerTo, Incoming, Reading, Target, answered, incoming};
 pub use input::{BillOutcome, Input, InputKind, StopBy};
 pub use numbers::{COUNTERS, NumberError, order_number, order_tag, trade_number};
 pub use open::{Opening, Placed, open};
-pub use plausibility::{Implausible, Limits, plausible};
+pub use plausibility::{Against, Implausible, Limits, plausible};
 pub use policy::Policy;
 pub use record::{CellEnergy, Digest, Protocol, Record, RecordError, StartMode};
 pub use settle::{Facts, Settlement, bill_session, settle};

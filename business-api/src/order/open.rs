@@ -147,6 +147,7 @@ fn blank(placed: Placed, at_ms: i64) -> Order {
         charging_at_ms: None,
         stop_asked_at_ms: None,
         ended_at_ms: None,
+        recorded_at_ms: None,
         unplugged_at_ms: None,
         closed_at_ms: None,
         meter_start: None,

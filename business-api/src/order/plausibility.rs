@@ -22,6 +22,11 @@ pub struct Limits {
     pub session_ms: i64,
     /// Earliest date, UTC ms: a charger whose clock was never set says 2000.
     pub earliest_ms: i64,
+    /// How much later than its record's arrival a session may end, ms: clocks differ, but no record tells of the future.
+    pub ahead_ms: i64,
+    /// Largest difference of a charger's clock that its times are corrected by, ms. What is told beyond that (a year 2000 in the
+    /// answer to time sync) says that the answer is nonsense, not that the records are decades off.
+    pub skew_ms: i64,
     /// How far the meter's difference may be from the stated total, 0.0001 kWh.
     pub meter_tolerance: EnergyE4,
 }
@@ -33,6 +38,8 @@ impl Default for Limits {
             energy_slack: EnergyE4(10),
             session_ms: 7 * MS_PER_DAY,
             earliest_ms: EARLIEST_MS,
+            ahead_ms: 5 * 60_000,
+            skew_ms: MS_PER_DAY,
             meter_tolerance: EnergyE4(100),
         }
     }
@@ -73,25 +80,44 @@ impl Implausible {
     }
 }
 
-/// Checks times and energy of a session; `rated_power_w` 0 = not known. A session without energy is always believed: nothing
+/// What a session is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a> {
+    /// Of the connector; 0 = not known.
+    pub rated_power_w: u32,
+    /// What the bill takes away from the session's times, ms: [`correction_ms`](crate::bill::Options::correction_ms).
+    pub correction_ms: i64,
+    /// When the record came, UTC ms of the platform; `None` for times that are not a record's.
+    pub recorded_at_ms: Option<i64>,
+    /// What is believed.
+    pub limits: &'a Limits,
+}
+
+/// Checks times and energy of a session, by the times that its bill goes by. A session without energy is always believed: nothing
 /// is due for it.
 ///
 /// # Errors
 /// [`Implausible`].
-pub fn plausible(session: &Session, rated_power_w: u32, limits: &Limits) -> Result<(), Implausible> {
+pub fn plausible(session: &Session, against: &Against<'_>) -> Result<(), Implausible> {
+    let Against { rated_power_w, correction_ms, recorded_at_ms, limits } = *against;
     if session.energy == EnergyE4::ZERO {
         return Ok(());
     }
-    let duration_ms = session.end_ms.saturating_sub(session.start_ms);
+    let start_ms = session.start_ms.saturating_sub(correction_ms);
+    let end_ms = session.end_ms.saturating_sub(correction_ms);
+    let duration_ms = end_ms.saturating_sub(start_ms);
     let bad = |text: &str| Err(Implausible::BadTime(text.to_owned()));
     if duration_ms < 0 {
         return bad("the end is before the start");
     }
-    if session.start_ms < limits.earliest_ms {
+    if start_ms < limits.earliest_ms {
         return bad("the start is before the charger's clock was set");
     }
     if duration_ms > limits.session_ms {
         return bad("the session is too long");
+    }
+    if recorded_at_ms.is_some_and(|came_ms| end_ms > came_ms.saturating_add(limits.ahead_ms)) {
+        return bad("the end is later than its record came");
     }
     if rated_power_w > 0 {
         // W x ms is 1/360000 of 0.0001 kWh.

@@ -77,6 +77,7 @@ pub(super) fn keep(work: &mut Work, record: &Record) {
     order.record_status = RecordStatus::Received;
     order.started_at_ms = order.started_at_ms.or(record.started_at_ms);
     order.ended_at_ms.get_or_insert(work.at_ms);
+    order.recorded_at_ms = Some(work.at_ms);
     order.record = Some(record.clone());
     work.effect(Effect::StoreRecord { version: 1, digest: record.digest });
 }

@@ -4,7 +4,7 @@ use events::units::{EnergyE4, Fen};
 
 use super::effect::Effect;
 use super::input::BillOutcome;
-use super::plausibility::{Implausible, Limits, plausible};
+use super::plausibility::{Against, Implausible, Limits, plausible};
 use super::record::{CellEnergy, Protocol, Record};
 use super::state::{ExceptionCode, Hold, Order, Settled, State};
 use super::step::Work;
@@ -47,7 +47,13 @@ pub fn settle(order: &Order, facts: &Facts<'_>) -> Settlement {
         Ok(session) => session,
         Err(why) => return held(why.code(), None, why.to_string()),
     };
-    if let Err(why) = plausible(&session, facts.rated_power_w, facts.limits) {
+    let against = Against {
+        rated_power_w: facts.rated_power_w,
+        correction_ms: facts.options.correction_ms(session.clock_skew_ms),
+        recorded_at_ms: order.recorded_at_ms.filter(|_| order.estimate.is_none()),
+        limits: facts.limits,
+    };
+    if let Err(why) = plausible(&session, &against) {
         return held(why.code(), None, why.to_string());
     }
     match bill::rate(facts.tariff, &session, facts.options) {
@@ -69,15 +75,17 @@ pub fn settle(order: &Order, facts: &Facts<'_>) -> Settlement {
 /// # Errors
 /// [`Implausible::Inconsistent`]: no start, no energy, or figures that contradict each other.
 pub fn bill_session(order: &Order, facts: &Facts<'_>) -> Result<Session, Implausible> {
-    let adjusts = facts.clock_skew_ms.unsigned_abs() > u64::from(facts.options.clock_tolerance_s) * 1_000;
-    let on_charger_clock = |at_ms: i64| if adjusts { at_ms.saturating_add(facts.clock_skew_ms) } else { at_ms };
+    let believed = facts.clock_skew_ms.unsigned_abs() <= facts.limits.skew_ms.unsigned_abs();
+    let clock_skew_ms = if believed { facts.clock_skew_ms } else { 0 };
+    let correction_ms = facts.options.correction_ms(clock_skew_ms);
+    let on_charger_clock = |at_ms: i64| at_ms.saturating_add(correction_ms);
     let live = |sample: &Sample| match order.protocol {
         Protocol::Ykc => Sample { at_ms: on_charger_clock(sample.at_ms), energy: sample.energy },
         Protocol::Ocpp => *sample,
     };
     let mut session = Session {
         samples: facts.samples.iter().map(live).collect(),
-        clock_skew_ms: facts.clock_skew_ms,
+        clock_skew_ms,
         unplug_ms: order.unplugged_at_ms.map(on_charger_clock),
         ..Session::default()
     };

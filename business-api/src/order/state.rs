@@ -294,6 +294,8 @@ pub struct Order {
     pub stop_asked_at_ms: Option<i64>,
     /// The session was seen to be over (T13, T14, T18), or its record came.
     pub ended_at_ms: Option<i64>,
+    /// The record that counts came.
+    pub recorded_at_ms: Option<i64>,
     /// Unplugged after the end: the occupancy clock stops.
     pub unplugged_at_ms: Option<i64>,
     /// It reached a terminal state.
