@@ -346,6 +346,17 @@ pub struct Order {
 }
 
 impl Order {
+    /// T1: the instant that its prices are locked at, UTC ms: when it was made, or when its session began where it was made later
+    /// (a record of an offline session, a start that was read late). Tariff versions that were added after it do not count.
+    /// `correction_ms` is what its bill takes away from the charger's times.
+    #[must_use]
+    pub fn tariff_locked_at_ms(&self, correction_ms: i64) -> i64 {
+        let on_charger_clock = self.record.as_ref().and_then(|record| record.started_at_ms).or(self.started_at_ms);
+        let told = on_charger_clock.map(|at_ms| at_ms.saturating_sub(correction_ms));
+        let began = self.estimate.as_ref().map(|estimate| estimate.started_at_ms).or(told);
+        began.map_or(self.created_at_ms, |began| began.min(self.created_at_ms))
+    }
+
     /// Nothing has been heard of its start yet; the platform may have given it up meanwhile (T8).
     #[must_use]
     pub fn has_no_start_yet(&self) -> bool {

@@ -276,7 +276,7 @@ pub(super) async fn apply_tariff(
         return Ok(());
     }
     diff.note(before.is_some(), format!("tariff {tenant} {}", wanted.id));
-    tx.put_tariff(tenant, &wanted).await?;
+    tx.put_tariff(tenant, &wanted, if before.is_some() { now_ms } else { 0 }).await?;
     diff.publish(tariff_key(tenant, &wanted.id), &wanted.entry(tenant));
     Ok(())
 }

@@ -10,6 +10,7 @@ mod settle;
 pub(crate) use settle::SAMPLES_WITHIN_MS;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
@@ -27,6 +28,7 @@ use crate::{
         orders::{Line, OrderRow},
         outbox::Outgoing,
         settlement::{BillRow, LedgerRow, RecordRow, SampleRow, WorkItemRow},
+        tariffs::DatedTariff,
         tokens::Token,
     },
     tariff::Tariff,
@@ -71,6 +73,34 @@ pub(crate) struct Wanted {
     pub billing: bool,
 }
 
+/// A tariff, and the names of its versions that are younger than it with the instants they were added at.
+struct Rated {
+    tariff: Tariff,
+    added: Vec<(i64, String)>,
+}
+
+impl Rated {
+    fn of(dated: DatedTariff) -> Result<Self, DbError> {
+        let DatedTariff { group, added_at_ms } = dated;
+        let names = group.versions.iter().map(|version| version.version.clone());
+        let added = added_at_ms.into_iter().zip(names).filter(|(at_ms, _)| *at_ms > 0).collect();
+        let tariff = Tariff::new(group.versions)
+            .map_err(|error| DbError::Unreadable(format!("tariff {}: {error}", group.id)))?;
+        Ok(Self { tariff, added })
+    }
+
+    /// The tariff as it was: without what was added later. `None` where nothing is left.
+    fn at(&self, at_ms: i64) -> Option<Cow<'_, Tariff>> {
+        let later = |name: &str| self.added.iter().any(|(added_at_ms, added)| *added_at_ms > at_ms && added == name);
+        let versions = self.tariff.versions();
+        if !versions.iter().any(|version| later(&version.version)) {
+            return Some(Cow::Borrowed(&self.tariff));
+        }
+        let left = versions.iter().filter(|version| !later(&version.version)).cloned().collect();
+        Tariff::new(left).ok().map(Cow::Owned)
+    }
+}
+
 pub(crate) struct Work {
     pub tenant: TenantId,
     /// Platform time of the work, UTC ms.
@@ -91,7 +121,7 @@ pub(crate) struct Work {
     orders_changed: BTreeMap<String, Option<(&'static str, Option<&'static str>)>>,
     by_session: HashMap<(String, String), String>,
     by_charger: HashMap<String, Vec<String>>,
-    tariffs: HashMap<String, Tariff>,
+    tariffs: HashMap<String, Rated>,
     samples: HashMap<String, Vec<Sample>>,
     new_samples: Vec<SampleRow>,
     lines: Vec<Line>,
@@ -182,10 +212,8 @@ impl Work {
         let of_chargers = self.chargers.values().map(|charger| charger.tariff.clone());
         let ids: BTreeSet<String> =
             of_orders.chain(of_chargers).chain(more.iter().cloned()).filter(|id| !id.is_empty()).collect();
-        for group in tx.tariffs_of(self.tenant, &ids.into_iter().collect::<Vec<_>>()).await? {
-            let tariff = Tariff::new(group.versions)
-                .map_err(|error| DbError::Unreadable(format!("tariff {}: {error}", group.id)))?;
-            self.tariffs.insert(group.id, tariff);
+        for dated in tx.dated_tariffs_of(self.tenant, &ids.into_iter().collect::<Vec<_>>()).await? {
+            self.tariffs.insert(dated.group.id.clone(), Rated::of(dated)?);
         }
         let numbers: Vec<String> = self.orders.keys().cloned().collect();
         for row in tx.samples_of(self.tenant, &numbers).await? {
@@ -210,7 +238,7 @@ impl Work {
     }
 
     pub fn tariff(&self, id: &str) -> Option<&Tariff> {
-        self.tariffs.get(id)
+        self.tariffs.get(id).map(|rated| &rated.tariff)
     }
 
     pub fn put_command(&mut self, row: CommandRow) {

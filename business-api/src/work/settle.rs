@@ -1,6 +1,6 @@
 //! Bills an order whose record (or estimate) is there.
 
-use super::Work;
+use super::{Rules, Work};
 use crate::{
     bill::{Bill, Verdict, needs_samples},
     order::{self, BillOutcome, ExceptionCode, Input, Protocol, State, bill_session},
@@ -75,18 +75,22 @@ impl Work {
         Some(Input::Billed(settlement.outcome))
     }
 
-    /// `None` where the order names no tariff that exists.
+    /// `None` where the order names no tariff that exists, or existed when it was made.
     fn with_facts<T>(&self, order_no: &str, f: impl FnOnce(&order::Order, &order::Facts<'_>) -> T) -> Option<T> {
         let order = &self.orders.get(order_no)?.facts.order;
-        let tariff = self.tariffs.get(order.tariff.as_deref()?)?;
         let charger = self.chargers.get(&order.charger);
+        let clock_skew_ms = charger.map_or(0, |charger| charger.live.skew_ms);
+        let Rules { options, limits, .. } = &*self.rules;
+        let believed = clock_skew_ms.unsigned_abs() <= limits.skew_ms.unsigned_abs();
+        let correction_ms = if believed { options.correction_ms(clock_skew_ms) } else { 0 };
+        let tariff = self.tariffs.get(order.tariff.as_deref()?)?.at(order.tariff_locked_at_ms(correction_ms))?;
         let facts = order::Facts {
-            tariff,
+            tariff: &tariff,
             samples: self.samples.get(order_no).map(Vec::as_slice).unwrap_or_default(),
-            clock_skew_ms: charger.map_or(0, |charger| charger.live.skew_ms),
+            clock_skew_ms,
             rated_power_w: charger.map_or(0, |charger| charger.rated_power_w),
-            options: &self.rules.options,
-            limits: &self.rules.limits,
+            options,
+            limits,
         };
         Some(f(order, &facts))
     }
