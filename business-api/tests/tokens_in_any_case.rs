@@ -11,6 +11,7 @@ use support::{App, OCPP, OTHER_KEY, On, YKC, record, started};
 
 on_both! {
     a_token_pays_in_whatever_case_it_is_said
+    a_card_pays_on_whichever_side_its_number_stands
     an_order_is_found_by_its_tag_in_any_case
     rest_refuses_a_token_that_differs_only_in_case
     a_file_with_two_such_tokens_is_refused
@@ -38,6 +39,19 @@ async fn a_token_pays_in_whatever_case_it_is_said(on: On) {
     let payers: Vec<_> = orders["items"].as_array().unwrap().iter().map(|order| order["account"].as_str()).collect();
     assert_eq!(payers.iter().filter(|payer| **payer == Some("pays AbCd")).count(), 4, "{payers:?}");
     assert_eq!(payers.iter().filter(|payer| **payer == Some("pays 00000000ABCDEF01")).count(), 1, "{payers:?}");
+}
+
+async fn a_card_pays_on_whichever_side_its_number_stands(on: On) {
+    let app = App::start(on).await;
+    let t = app.now();
+    // 00000000d1000002 is registered, of user-002.
+    let mut record = record(&format!("{YKC}01{:016}", 1), t - 50 * 60_000, t, 200_000);
+    record.start_mode = proto::StartMode::OfflineCard.into();
+    record.card = "d100000200000000".to_owned();
+    app.say(YKC, 1, t, Body::TransactionRecorded(record));
+    let orders = app.until("/v1/orders", |body| body["items"].as_array().is_some_and(|items| items.len() == 1)).await;
+    let order = &orders["items"][0];
+    assert_eq!((&order["account"], &order["state"]), (&json!("user-002"), &json!("COMPLETED")), "{order}");
 }
 
 async fn an_order_is_found_by_its_tag_in_any_case(on: On) {

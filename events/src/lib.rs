@@ -3,6 +3,7 @@
 //! Knows no protocol and no transport. `proto` is the schema, `topic` says where an event belongs and under which promise,
 //! `log` carries it durably (embedded or Kafka), `units` and `clock` are the numbers and the time that everybody shares.
 
+pub mod card;
 pub mod clock;
 pub mod envelope;
 pub mod json;

@@ -1,6 +1,7 @@
 //! What an event means to orders, applied to the unit of work.
 
 use events::{
+    card::other_alignments,
     prost::Message as _,
     proto::{CommandAnswered, CommandOutcome, Envelope, envelope::Body},
 };
@@ -196,12 +197,21 @@ fn claim_orphan(work: &mut Work, event: &Envelope, order_no: &str, token: &str) 
 
 /// Who pays for a record that no order belongs to: whose card, idTag or car it names.
 fn payer_of(work: &Work, record: &Record) -> Option<String> {
-    let by_mode = match record.start_mode {
-        StartMode::Vin => &record.vin,
-        _ if record.token.is_empty() => &record.card,
-        _ => &record.token,
-    };
-    payer_named(work, by_mode)
+    match record.start_mode {
+        StartMode::Vin => payer_named(work, &record.vin),
+        _ if record.token.is_empty() => payer_of_card(work, &record.card),
+        _ => payer_named(work, &record.token),
+    }
+}
+
+/// Who pays for a card, wherever in its 8 bytes the charger writes the number. Exactly this number comes first; of two others that
+/// differ only in where they stand neither is meant.
+fn payer_of_card(work: &Work, said: &str) -> Option<String> {
+    payer_named(work, said).or_else(|| {
+        let others = other_alignments(said);
+        let mut cards = others.iter().filter_map(|uid| work.tokens.get(uid)).filter(|token| token.kind == "card");
+        cards.next().filter(|_| cards.next().is_none()).map(|token| token.account.clone())
+    })
 }
 
 /// Who pays for a card, a car or an idTag, in whatever case it is said (an idTag has none: OCPP 1.6 CiString20).

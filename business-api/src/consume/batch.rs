@@ -6,6 +6,7 @@ use std::{
 };
 
 use events::{
+    card::other_alignments,
     log::{Position, Record},
     prost::Message as _,
     proto::{Envelope, envelope::Body},
@@ -193,6 +194,7 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
                 wanted.sessions.insert(it.session.clone());
                 wanted.tokens.insert(it.token.clone());
                 wanted.tokens.insert(it.card.clone());
+                wanted.tokens.extend(other_alignments(&it.card));
                 wanted.tokens.insert(it.vin.clone());
             }
             Some(Body::MeterSampled(it)) => drop(wanted.sessions.insert(it.session.clone())),

@@ -8,6 +8,7 @@ use std::sync::{
 
 use dashmap::DashMap;
 use events::{
+    card::other_alignments,
     prost::{DecodeError, Message as _},
     registry::{BillingModel, Charger, RegistryEntry, Tariff, Token, registry_entry::Value},
 };
@@ -96,6 +97,18 @@ impl Replica {
         self.tokens.get(format!("{tenant}/{}", uid.to_ascii_lowercase()).as_str()).map(|entry| Arc::clone(&entry))
     }
 
+    /// The token of this physical card number, wherever in its 8 bytes the charger writes it. Exactly this number comes first; of two
+    /// others that differ only in where they stand neither is meant.
+    #[must_use]
+    pub fn card(&self, tenant: u64, uid: &str) -> Option<Arc<Token>> {
+        self.token(tenant, uid).or_else(|| {
+            let others = other_alignments(uid);
+            let mut cards =
+                others.iter().filter_map(|uid| self.token(tenant, uid)).filter(|token| token.kind == "card");
+            cards.next().filter(|_| cards.next().is_none())
+        })
+    }
+
     /// The billing model of a tariff group that holds on the local day of `wall_ms`.
     #[must_use]
     pub fn billing_model(&self, tenant: u64, tariff: &str, wall_ms: i64) -> Option<BillingModel> {
@@ -155,6 +168,23 @@ mod tests {
         put(&replica, "token/1001/a/b", Value::Token(Token { tenant: 1001, ..Token::default() }));
         assert!(replica.token(1001, "a/b").is_some());
         assert!(replica.token(1002, "a/b").is_none());
+    }
+
+    #[test]
+    fn a_card_is_found_on_either_side() {
+        let replica = Replica::default();
+        for (uid, kind) in [("00000000d1000002", "card"), ("00000000d1000003", "id_tag")] {
+            let token = Token { uid: uid.into(), kind: kind.into(), ..Token::default() };
+            put(&replica, &format!("token/1/{uid}"), Value::Token(token));
+        }
+        assert_eq!(replica.card(1, "d100000200000000").unwrap().uid, "00000000d1000002");
+        assert_eq!(replica.card(1, "00000000D1000002").unwrap().uid, "00000000d1000002");
+        assert!(replica.card(2, "d100000200000000").is_none(), "another tenant's");
+        assert!(replica.card(1, "d100000300000000").is_none(), "an idTag has no alignment");
+        let left = Token { uid: "d100000200000000".into(), kind: "card".into(), ..Token::default() };
+        put(&replica, "token/1/d100000200000000", Value::Token(left));
+        assert_eq!(replica.card(1, "d100000200000000").unwrap().uid, "d100000200000000");
+        assert!(replica.card(1, "0000d10000020000").is_none(), "nobody knows whose it is");
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl Pile {
         let find = |uid: &str| cx.replica.token(tenant, uid);
         let (token, mode, unknown) = match request.start_mode() {
             StartMode::Card => {
-                (find(&hex::encode(request.physical_card().0)), proto::StartMode::Card, Refusal::NoAccount)
+                let card = hex::encode(request.physical_card().0);
+                (cx.replica.card(tenant, &card), proto::StartMode::Card, Refusal::NoAccount)
             }
             StartMode::Vin => {
                 let known = |vin: &Vin| vin.as_str().is_some_and(|text| find(text).is_some());
