@@ -69,8 +69,8 @@ Examples:
   evgate log forget reports
 
 Refused (exit 1) while a process reads as this group. Nothing is deleted at once: the next round of housekeeping
-(log.housekeeping_seconds) deletes by age and size what no other group waits for. The group `api` is the business
-API's: forget it only when its database is given up too.
+(log.housekeeping_seconds) deletes by age and size what no other group waits for. The groups `business-api` and
+`business-api-dead-letters` (api.group) are the API's: forget them only when its database is given up too.
 ";
 
 /// Runs `evgate log`.
