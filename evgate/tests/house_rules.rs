@@ -106,7 +106,11 @@ const DOORS: [(&str, &[&str]); 2] = [
     ("codecs", &["error", "ocpp", "ws", "ykc"]),
     (
         "events",
-        &["bytes", "clock", "commands", "envelope", "json", "log", "prost", "proto", "registry", "topic", "units"],
+        // `card`: that two card numbers are one card is what gateway and business side must agree on.
+        &[
+            "bytes", "card", "clock", "commands", "envelope", "json", "log", "prost", "proto", "registry", "topic",
+            "units",
+        ],
     ),
 ];
 
