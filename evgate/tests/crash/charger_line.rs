@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf as _, BytesMut};
@@ -39,8 +39,12 @@ pub struct Exchange {
     pub session: String,
     pub id: String,
     pub times: Vec<i64>,
+    /// Which of the line's connections it went up on: the same number is the same connection.
+    pub connection: usize,
+    pub asked_at: Instant,
     /// The charger got its answer.
     pub answered: bool,
+    pub answered_at: Option<Instant>,
     /// The answer was "no".
     pub refused: bool,
 }
@@ -86,13 +90,16 @@ pub struct Target {
 #[derive(Default)]
 struct Book {
     exchanges: Vec<Exchange>,
+    /// When chargers opened connections.
+    calls: Vec<Instant>,
     armed: Vec<Armed>,
     lie: Option<Lie>,
 }
 
 struct Shared {
     weather: Arc<Weather>,
-    target: Mutex<Target>,
+    /// Taken in turn, by those who take a connection.
+    targets: Mutex<Vec<Target>>,
     book: Mutex<Book>,
     /// Masks of WebSocket frames become zeros, so that their text can be read in a trace of the gateway.
     readable: bool,
@@ -108,8 +115,12 @@ pub struct ChargerLine {
 
 impl ChargerLine {
     pub async fn open(target: Target, readable: bool) -> Self {
-        let shared =
-            Arc::new(Shared { weather: Weather::fair(), target: Mutex::new(target), book: Mutex::default(), readable });
+        let shared = Arc::new(Shared {
+            weather: Weather::fair(),
+            targets: Mutex::new(vec![target]),
+            book: Mutex::default(),
+            readable,
+        });
         let (ykc, ocpp) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let listens = Target { ykc: ykc.local_addr().unwrap(), ocpp: ocpp.local_addr().unwrap() };
@@ -132,7 +143,12 @@ impl ChargerLine {
 
     /// New connections go there from now on.
     pub fn lead_to(&self, target: Target) {
-        *self.shared.target.lock().unwrap() = target;
+        self.spread_over(&[target]);
+    }
+
+    /// New connections go to these in turn, as far as they take them: a load balancer.
+    pub fn spread_over(&self, targets: &[Target]) {
+        *self.shared.targets.lock().unwrap() = targets.to_vec();
     }
 
     /// Does `touch` to the chosen message; the receiver hears when it has happened.
@@ -151,6 +167,11 @@ impl ChargerLine {
     /// The lie has been told.
     pub fn lied(&self) -> bool {
         self.shared.book.lock().unwrap().lie.is_none()
+    }
+
+    /// When chargers opened connections.
+    pub fn calls(&self) -> Vec<Instant> {
+        self.shared.book.lock().unwrap().calls.clone()
     }
 
     /// Every money message so far.
@@ -177,6 +198,7 @@ enum End {
 /// One connection, as both directions know it.
 struct Connection {
     shared: Arc<Shared>,
+    number: usize,
     known: Mutex<Known>,
     /// What a lie says to the charger.
     to_charger: mpsc::Sender<Vec<u8>>,
@@ -189,17 +211,34 @@ struct Known {
     open: HashMap<String, usize>,
 }
 
+/// A connection to the gateway whose turn it is, or to the next one that takes it; and its number.
+async fn connect(shared: &Shared, is_ocpp: bool) -> Option<(TcpStream, usize)> {
+    let (targets, turn) = {
+        let targets = shared.targets.lock().unwrap().clone();
+        (targets, shared.book.lock().unwrap().calls.len())
+    };
+    for nth in 0..targets.len() {
+        let target = targets[(turn + nth) % targets.len()];
+        let to = if is_ocpp { target.ocpp } else { target.ykc };
+        if let Ok(gateway) = TcpStream::connect(to).await {
+            let mut book = shared.book.lock().unwrap();
+            book.calls.push(Instant::now());
+            return Some((gateway, book.calls.len()));
+        }
+    }
+    None
+}
+
 async fn carry(shared: Arc<Shared>, charger: TcpStream, is_ocpp: bool) {
     let cut = shared.weather.next_cut();
-    let target = *shared.target.lock().unwrap();
-    let Ok(gateway) = TcpStream::connect(if is_ocpp { target.ocpp } else { target.ykc }).await else { return };
+    let Some((gateway, number)) = connect(&shared, is_ocpp).await else { return };
     for stream in [&charger, &gateway] {
         stream.set_nodelay(true).expect("a TCP option");
     }
     let ((mut from_charger, mut to_charger), (mut from_gateway, mut to_gateway)) =
         (charger.into_split(), gateway.into_split());
     let (lies, mut said) = mpsc::channel(1);
-    let connection = Connection { shared, known: Mutex::default(), to_charger: lies };
+    let connection = Connection { shared, number, known: Mutex::default(), to_charger: lies };
     let reader = || if is_ocpp { Reader::Http } else { Reader::Ykc };
     let (_silent, mut nothing) = mpsc::channel(1);
     let end = tokio::select! {
@@ -281,6 +320,7 @@ impl Connection {
             let mut book = self.shared.book.lock().unwrap();
             let exchange = &mut book.exchanges[at];
             (exchange.answered, exchange.refused) = (true, *refused);
+            exchange.answered_at = Some(Instant::now());
             if let (Money::Start, Some(session)) = (exchange.kind, session) {
                 exchange.session.clone_from(session);
             }
@@ -300,7 +340,10 @@ impl Connection {
                     session: session.clone(),
                     id: id.clone(),
                     times: times.clone(),
+                    connection: self.number,
+                    asked_at: Instant::now(),
                     answered: false,
+                    answered_at: None,
                     refused: false,
                 });
                 known.open.insert(id.clone(), book.exchanges.len() - 1);

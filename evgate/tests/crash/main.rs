@@ -9,9 +9,10 @@
 //! | `platform`, `services` | the processes under test; Kafka and PostgreSQL |
 //! | `line`, `charger_line`, `spoken` | the network: cut, held, slowed; the one to the chargers understands what passes |
 //! | `deeds` | carries a fault out |
-//! | `verdict` | the comparison |
+//! | `verdict`, `reckoning` | the comparison |
 //! | `lies`, `comparison_sees` | lies on the line, which the comparison must find out |
 //! | `slow_line` | what a trial once found |
+//! | `rolling_restart`, `long_outage` | a roll-out, and five minutes without Kafka, under load |
 //! | `embedded_syncs_first`, `broker_confirms_first`, `spool_syncs_first`, `trace` | no answer before the bytes are safe |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
@@ -24,8 +25,11 @@ mod deeds;
 mod embedded_syncs_first;
 mod lies;
 mod line;
+mod long_outage;
 mod plan;
 mod platform;
+mod reckoning;
+mod rolling_restart;
 mod services;
 mod slow_line;
 mod spoken;

@@ -64,6 +64,20 @@ impl Kept {
         process.signal("CONT");
     }
 
+    /// SIGTERM, and started again when it has ended; returns its exit code and how long its goodbye took.
+    pub async fn restart(&self) -> (i32, Duration) {
+        let mut process = Arc::clone(&self.process).lock_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let began = std::time::Instant::now();
+            let code = process.terminate(Duration::from_secs(60));
+            let took = began.elapsed();
+            process.again();
+            (code, took)
+        })
+        .await
+        .unwrap()
+    }
+
     /// Waits until it serves.
     pub async fn ready(&self) {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
@@ -76,6 +90,21 @@ impl Kept {
             assert!(tokio::time::Instant::now() < deadline, "not ready in time:\n{}", self.said().await);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The sum over all labels of a counter or gauge, in whole numbers.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+        let answer = http.get(format!("http://{}/metrics", self.ready)).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        let of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.starts_with([' ', '{']).then(|| rest.rsplit_once(' ').unwrap().1)?;
+            Some(value.split('.').next().unwrap().parse::<u64>().unwrap())
+        };
+        let values: Vec<u64> = text.lines().filter_map(of).collect();
+        assert!(!values.is_empty(), "there is no metric {name}");
+        values.iter().sum()
     }
 
     /// SIGTERM; returns its exit code.

@@ -90,6 +90,16 @@ impl Service {
         self.control("start").await;
     }
 
+    /// Ends it in order.
+    pub async fn stop(&self) {
+        self.control("stop").await;
+    }
+
+    /// Starts it again; returns when it serves.
+    pub async fn start(&self) {
+        self.control("start").await;
+    }
+
     /// SIGSTOP, and SIGCONT after `lasting`.
     pub async fn freeze(&self, lasting: Duration) {
         let _turn = self.one_at_a_time.lock().await;
