@@ -413,13 +413,10 @@ fn books(ledger: &simulator::Ledger, orders: &[Order], log: BTreeMap<reconcile::
     let ledger: BTreeMap<reconcile::Name, Said> = told.collect();
     let billed = orders.iter().filter(|order| order.is_settled()).filter_map(|order| {
         let name = (order.charger.clone(), order.session.clone()?);
-        let said = match order.energy_e4() {
-            Some(energy_e4) => Said { energy_e4, fen: order.total_fen },
-            // Never began, as far as the platform knows: an order without a bill stands for nothing delivered.
-            None if ledger.contains_key(&name) => Said { energy_e4: 0, fen: Some(0) },
-            None => return None,
-        };
-        Some((name, said))
+        // A start that never reached its charger has a number and no session in the ledger.
+        let never_reached = order.energy_e4().is_none() && !ledger.contains_key(&name);
+        let (energy_e4, fen) = order.reckoned();
+        (!never_reached).then_some((name, Said { energy_e4: energy_e4?, fen }))
     });
     let orders = billed.collect();
     Books { ledger, log, orders }

@@ -44,6 +44,16 @@ impl Order {
         matches!(self.state.to_ascii_uppercase().as_str(), "COMPLETED" | "CLOSED_ZERO" | "START_FAILED" | "CANCELLED")
     }
 
+    /// Energy delivered (0.0001 kWh) and money owed (fen), as far as it says so: nothing and nothing, where no charge began.
+    #[must_use]
+    pub fn reckoned(&self) -> (Option<i64>, Option<i64>) {
+        let began = !matches!(self.state.to_ascii_uppercase().as_str(), "START_FAILED" | "CANCELLED");
+        match (self.energy_e4(), self.total_fen) {
+            (None, None) if !began => (Some(0), Some(0)),
+            said => said,
+        }
+    }
+
     /// Energy in 0.0001 kWh.
     #[must_use]
     pub fn energy_e4(&self) -> Option<i64> {
@@ -195,4 +205,33 @@ async fn read(response: reqwest::Response) -> Result<Value> {
         return Err(anyhow!("{status}: {text}"));
     }
     serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(state: &str, energy_kwh: Option<&str>, total_fen: Option<i64>) -> Order {
+        Order {
+            order_no: "1".to_owned(),
+            charger: "C".to_owned(),
+            session: Some("S".to_owned()),
+            state: state.to_owned(),
+            exception_code: None,
+            energy_kwh: energy_kwh.map(str::to_owned),
+            total_fen,
+        }
+    }
+
+    #[test]
+    fn only_an_order_that_never_began_says_nothing_delivered_without_a_bill() {
+        for state in ["START_FAILED", "start_failed", "CANCELLED"] {
+            assert_eq!(order(state, None, None).reckoned(), (Some(0), Some(0)));
+            assert_eq!(order(state, Some("0.0001"), None).reckoned(), (Some(1), None), "what was drawn is owed");
+        }
+        for state in ["COMPLETED", "CLOSED_ZERO", "STARTING", "SETTLING"] {
+            assert_eq!(order(state, None, None).reckoned(), (None, None));
+        }
+        assert_eq!(order("COMPLETED", Some("12.3456"), Some(987)).reckoned(), (Some(123_456), Some(987)));
+    }
 }

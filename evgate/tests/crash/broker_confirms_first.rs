@@ -43,7 +43,7 @@ async fn no_answer_leaves_before_the_broker_has_confirmed() {
 
     assert!(fleet.wait_done(Instant::now() + Duration::from_secs(60)).await, "{:?}", fleet.progress());
     let ended = fleet.stop(Instant::now() + Duration::from_secs(30)).await;
-    let orders = trial::settled(&stand, ended.ledger.sessions.len(), Duration::from_secs(60)).await;
+    let orders = trial::settled(&stand, &ended.ledger, Duration::from_secs(60)).await;
     let (log, complaints) = stand.end().await;
     assert!(complaints.is_empty(), "{complaints:?}");
     let exchanges = stand.chargers.exchanges();

@@ -27,7 +27,7 @@ async fn told(lie: Option<Lie>) -> Verdict {
     assert!(fleet.wait_done(Instant::now() + Duration::from_secs(60)).await, "{:?}", fleet.progress());
     let ended = fleet.stop(Instant::now() + Duration::from_secs(30)).await;
     assert!(stand.chargers.lied(), "the moment for the lie came");
-    let orders = trial::settled(&stand, ended.ledger.sessions.len(), PATIENCE).await;
+    let orders = trial::settled(&stand, &ended.ledger, PATIENCE).await;
     let (log, complaints) = stand.end().await;
     assert!(complaints.is_empty(), "{complaints:?}");
     let exchanges = stand.chargers.exchanges();

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use evgate::{fleet_registry::FleetRegistry, platform::Order};
-use simulator::{Fleet, FleetConfig, Floors, SessionPlan, SimClock};
+use simulator::{Fleet, FleetConfig, Floors, Ledger, SessionEntry, SessionPlan, SimClock};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,7 @@ pub async fn run(plan: &Plan) -> Report {
     let ended = fleet.stop(Instant::now() + PATIENCE).await;
     let stand = &stage.stand;
     stand.all_ready().await;
-    let orders = settled(stand, ended.ledger.sessions.len(), PATIENCE).await;
+    let orders = settled(stand, &ended.ledger, PATIENCE).await;
     let (log, complaints) = stand.end().await;
     let accounts = Accounts {
         ledger: ended.ledger,
@@ -127,14 +127,23 @@ pub fn fleet(plan: &Plan, stand: &Stand) -> Fleet {
     Fleet::start(&config).unwrap()
 }
 
-/// Waits until so many orders are settled with money; gives all orders, then or at the end of its patience.
-pub async fn settled(stand: &Stand, wanted: usize, within: Duration) -> Vec<Order> {
+/// Waits until every session of the ledger has a settled order, with money if it delivered anything; gives all orders, then or at
+/// the end of its patience.
+pub async fn settled(stand: &Stand, ledger: &Ledger, within: Duration) -> Vec<Order> {
     let deadline = Instant::now() + within;
     loop {
         let orders = stand.client.orders("").await;
-        let is_billed = |order: &&Order| order.is_settled() && order.total_fen.is_some();
-        let billed = orders.as_ref().map_or(0, |orders| orders.iter().filter(is_billed).count());
-        if billed >= wanted || Instant::now() > deadline {
+        let is_billed = |entry: &SessionEntry| {
+            orders.as_ref().is_ok_and(|orders| {
+                orders.iter().any(|order| {
+                    order.charger == entry.charger
+                        && order.session.as_deref() == Some(&entry.session)
+                        && order.is_settled()
+                        && (entry.energy_e4 == 0 || order.total_fen.is_some())
+                })
+            })
+        };
+        if ledger.sessions.iter().all(is_billed) || Instant::now() > deadline {
             return orders.expect("the API lists orders");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -116,12 +116,13 @@ impl Accounts {
                 Some(order) if !order.is_settled() => verdict.odd.push(format!("{shown}: not settled: {order:?}")),
                 Some(order) => {
                     let fen = entry.expected.map(|fen| fen.electricity_fen + fen.service_fen);
-                    if order.energy_e4() != Some(energy_e4) {
+                    let (billed_e4, billed_fen) = order.reckoned();
+                    if billed_e4 != Some(energy_e4) {
                         verdict.wrong.push(format!("{shown}: {energy_e4} e4, {order:?}"));
                     }
                     match fen {
                         None => verdict.odd.push(format!("{shown}: the charger cannot say what it should cost")),
-                        Some(fen) if order.total_fen != Some(fen) => {
+                        Some(fen) if billed_fen != Some(fen) => {
                             verdict.wrong.push(format!("{shown}: {fen} fen, {order:?}"));
                         }
                         Some(_) => {}
