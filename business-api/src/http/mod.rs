@@ -7,6 +7,7 @@ mod cursor;
 mod dead_letters;
 mod edge;
 mod edit;
+mod estimate;
 mod extract;
 mod health;
 mod idempotent;
@@ -75,6 +76,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/v1/orders", get(orders::list).post(orders::start)),
         ("/v1/orders/{order_no}", get(orders::one)),
         ("/v1/orders/{order_no}/stop", post(orders::stop)),
+        ("/v1/orders/{order_no}/estimate", post(estimate::ask)),
+        ("/v1/orders/{order_no}/estimate/approve", post(estimate::approve)),
         ("/v1/orders/{order_no}/timeline", get(orders::timeline)),
         ("/v1/orders/{order_no}/bill", get(orders::bill)),
         ("/v1/dead-letters", get(dead_letters::list)),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     State, cursor,
+    estimate::estimate_body,
     extract::{Caller, IdempotencyKey, InBody, InPath, InQuery, Trace},
     idempotent::{Answer, Once},
     problem::Problem,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// Attempts when a consumer changes the same order at the same moment.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,8 +213,8 @@ async fn stop_in(
         let detail = format!("an order in {} cannot be stopped", before.name());
         return Err(Problem::conflict("order_not_charging", detail));
     }
-    let body = work.order(order_no).map(order).unwrap_or_default();
     work.flush(tx).await?;
+    let body = tx.order(caller.tenant, order_no).await?.as_ref().map(order).unwrap_or_default();
     Ok(Answer { status: StatusCode::ACCEPTED, location: Some(format!("/v1/orders/{order_no}")), body })
 }
 
@@ -351,7 +352,7 @@ pub(super) fn bill_body(bill: &Bill) -> Value {
     })
 }
 
-fn order(row: &OrderRow) -> Value {
+pub(super) fn order(row: &OrderRow) -> Value {
     let (facts, o) = (&row.facts, &row.facts.order);
     let fees = facts.fees_fen.filter(|_| o.settled.is_some());
     json!({
@@ -384,5 +385,7 @@ fn order(row: &OrderRow) -> Value {
         "service_fen": fees.map(|(_, service, _)| service),
         "other_fen": fees.map(|(_, _, other)| other),
         "total_fen": o.settled.map(|settled| settled.total.0),
+        "energy_source": o.settled.map(|settled| settled.source),
+        "estimate": estimate_body(row),
     })
 }

@@ -85,6 +85,8 @@ pub(super) fn keep(work: &mut Work, record: &Record) {
 /// T9, T12, T30: keep it and bill it; without a payer it is held.
 pub(super) fn accept(work: &mut Work, record: &Record, transition: &'static str) {
     keep(work, record);
+    // One that billing held has settled nothing: the record counts, not the estimate.
+    work.order.estimate = None;
     // OCPP has one word, Other, for a limit that was reached and for a fault nobody names: no alarm for that.
     let unnamed = work.order.protocol == Protocol::Ocpp && record.stop_reason == "unknown";
     if stop_group(&record.stop_reason) == StopGroup::Aborted && !unnamed {
@@ -134,7 +136,8 @@ pub(super) fn estimate(work: &mut Work, estimate: &Estimate, payer: Option<&str>
     if work.order.payer.is_none() {
         work.order.payer = payer.map(ToOwned::to_owned);
     }
-    work.detail(format!("{} kWh, {}", estimate.energy, estimate.reason));
+    let Estimate { energy, requested_by, approved_by, reason, .. } = estimate;
+    work.detail(format!("{energy} kWh, asked by {requested_by}, approved by {approved_by}: {reason}"));
     work.order.estimate = Some(estimate.clone());
     work.order.ended_at_ms.get_or_insert(work.at_ms);
     settle(work, "T22");

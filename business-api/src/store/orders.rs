@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DbError, Row, TenantId, Tx, args};
-use crate::order::{Order, State, TimelineEntry, TimerKind};
+use crate::order::{Estimate, ExceptionCode, Order, State, TimelineEntry, TimerKind};
 
 /// A timer that an order waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,19 @@ pub struct Timer {
     pub kind: TimerKind,
     /// UTC ms on the platform's clock.
     pub at_ms: i64,
+}
+
+/// An estimate that somebody asked for and nobody has approved yet (T22).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EstimateAsked {
+    /// `approved_by` is empty.
+    pub estimate: Estimate,
+    /// Who pays; the order's payer where it has one.
+    pub account: String,
+    /// When it was asked for, UTC ms.
+    pub at_ms: i64,
+    /// Why the order was held then. Held for another reason it is another question.
+    pub exception: ExceptionCode,
 }
 
 /// What is stored of an order beside the columns.
@@ -32,6 +45,9 @@ pub struct Facts {
     pub held_because: String,
     /// Sum of the bill in parts, for lists: electricity, service (after discount), everything else, fen.
     pub fees_fen: Option<(i64, i64, i64)>,
+    /// The estimate that waits for somebody else's approval.
+    #[serde(default)]
+    pub estimate_asked: Option<EstimateAsked>,
 }
 
 /// An order and its place in the database.
@@ -56,6 +72,7 @@ impl Facts {
             waits_for_samples_since_ms: None,
             held_because: String::new(),
             fees_fen: None,
+            estimate_asked: None,
         }
     }
 

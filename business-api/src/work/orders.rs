@@ -8,8 +8,8 @@ use super::Work;
 use crate::{
     bill::Sample,
     metrics::ORDERS_CREATED,
-    order::{COUNTERS, Illegal, Input, Opening, Placed, Protocol, State, open, order_number, step},
-    store::orders::{Facts, OrderRow},
+    order::{COUNTERS, Estimate, Illegal, Input, Opening, Placed, Protocol, State, open, order_number, step},
+    store::orders::{EstimateAsked, Facts, OrderRow},
     tariff::MS_PER_SLOT,
 };
 
@@ -153,6 +153,26 @@ impl Work {
             at_ms: sample.at_ms,
             energy_e4: sample.energy.0,
         });
+    }
+
+    /// Writes down that somebody asks for an estimate; it moves nothing before somebody else approves it.
+    pub fn ask_estimate(&mut self, order_no: &str, asked: EstimateAsked) {
+        let Some(row) = self.orders.get_mut(order_no) else { return };
+        let (at_ms, estimate) = (asked.at_ms, &asked.estimate);
+        let detail = format!("{} kWh, asked by {}: {}", estimate.energy, estimate.requested_by, estimate.reason);
+        row.facts.estimate_asked = Some(asked);
+        self.remark(order_no, at_ms, "estimate_asked", detail);
+    }
+
+    /// T22: settles an order by the estimate that was asked for.
+    ///
+    /// # Errors
+    /// [`Illegal`]: the order is not held, or `by` is who asked.
+    pub fn approve_estimate(&mut self, order_no: &str, at_ms: i64, by: &str) -> Result<(), Illegal> {
+        let asked = self.orders.get_mut(order_no).and_then(|row| row.facts.estimate_asked.take());
+        let Some(EstimateAsked { estimate, account, .. }) = asked else { return Ok(()) };
+        let estimate = Estimate { approved_by: by.to_owned(), ..estimate };
+        self.step(order_no, at_ms, Input::EstimateApproved { estimate, payer: Some(account) })
     }
 
     /// Applies a record with its bytes.

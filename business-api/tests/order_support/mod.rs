@@ -142,6 +142,9 @@ pub fn situations() -> Vec<(&'static str, Order)> {
         ("EXCEPTION offline_timeout", timer(offline(), TimerKind::OfflineTimeout)),
         ("EXCEPTION amount_mismatch", mismatch()),
         ("EXCEPTION orphan_record", orphan),
+        ("EXCEPTION by estimate", {
+            after(estimated(), &[Input::Billed(BillOutcome::Held(ExceptionCode::EnergyImplausible))])
+        }),
         ("COMPLETED", after(collecting(), &[Input::Collected])),
         ("COMPLETED by estimate", after(estimated(), &[due(), Input::Collected])),
         ("CLOSED_ZERO", after(settling(), &[zero])),
