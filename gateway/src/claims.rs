@@ -17,7 +17,11 @@ use events::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{publish::Publisher, shard::Shared, status::Part};
+use crate::{
+    publish::Publisher,
+    shard::{Shared, inbox::News},
+    status::Part,
+};
 
 const BATCH: usize = 1_000;
 const WAIT: Duration = Duration::from_millis(500);
@@ -138,7 +142,7 @@ impl Follower {
             live.observe(&envelope.charger, envelope.epoch)
         };
         if let Some(seat) = lost {
-            self.shared.tell_fenced(seat);
+            self.shared.tell(seat, News::Fenced);
         }
     }
 

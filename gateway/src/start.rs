@@ -99,8 +99,7 @@ pub(crate) async fn start(
 
     let (loaded, mut is_loaded) = watch::channel(false);
     let registry = tokio::spawn(follow::follow_registry(
-        Arc::clone(&shared.log),
-        Arc::clone(&shared.replica),
+        Arc::clone(&shared),
         Arc::clone(&admin.registry),
         loaded,
         stop_followers.clone(),

@@ -29,6 +29,7 @@ use crate::{
     session::{Class, CloseReason, Effects, Event, Malformed, Note, Now},
     shard::{
         Shard,
+        inbox::News,
         slots::{ConnectionCell, ToConnection},
     },
     status::real_ms,
@@ -263,11 +264,15 @@ impl Connection {
             }
         }
         for seat in fx.fenced.drain(..) {
-            shard.shared.tell_fenced(seat);
+            shard.shared.tell(seat, News::Fenced);
         }
         for seat in fx.claimed.drain(..) {
             shard.shared.held.logged_in(&seat.charger);
             shard.publish_claim(&seat, self.remote.to_string());
+            // The follower of the registry looks for a seat after the change, and we for the change after the seat is there: one sees it.
+            if !shard.shared.replica.admits(seat.tenant, &seat.charger) {
+                shard.shared.tell(seat, News::Removed);
+            }
         }
         let seats = u32::try_from(self.speaker.seats()).unwrap_or(u32::MAX);
         if seats != self.seats {
@@ -336,7 +341,7 @@ impl Connection {
                         shard.shared.hold_command(command, real_ms());
                     }
                 }
-                ToConnection::Fenced(seat) => self.speaker.on_fenced(&cx, &seat, fx),
+                ToConnection::News(seat, news) => self.speaker.on_news(&cx, &seat, news, fx),
                 ToConnection::Goodbye => self.goodbye = true,
                 ToConnection::Cut => self.speaker.close(fx, CloseReason::Drain),
             }

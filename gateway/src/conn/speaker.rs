@@ -12,7 +12,7 @@ use crate::{
         ocpp16::{Ocpp16Session, Refused, judge_upgrade},
         ykc::YkcSession,
     },
-    shard::Shard,
+    shard::{Shard, inbox::News},
     telemetry::Wire,
 };
 
@@ -142,11 +142,13 @@ impl Speaker {
         }
     }
 
-    pub fn on_fenced(&mut self, cx: &Context<'_>, seat: &Seat, fx: &mut Effects) {
-        match self {
-            Self::Ykc(session) => session.on_fenced(cx, seat, fx),
-            Self::Ocpp(speaker) => speaker.session.on_fenced(seat, fx),
-            Self::Upgrade | Self::Gone => {}
+    pub fn on_news(&mut self, cx: &Context<'_>, seat: &Seat, news: News, fx: &mut Effects) {
+        match (self, news) {
+            (Self::Ykc(session), News::Fenced) => session.on_fenced(cx, seat, fx),
+            (Self::Ykc(session), News::Removed) => session.on_removed(cx, seat, fx),
+            (Self::Ocpp(speaker), News::Fenced) => speaker.session.on_fenced(seat, fx),
+            (Self::Ocpp(speaker), News::Removed) => speaker.session.on_removed(seat, fx),
+            (Self::Upgrade | Self::Gone, _) => {}
         }
     }
 

@@ -7,5 +7,5 @@ pub mod replica;
 pub mod tags;
 
 pub use live::{Address, Claimed, LiveSessions, Seat};
-pub use replica::Replica;
+pub use replica::{Change, Replica};
 pub use tags::RemoteTags;

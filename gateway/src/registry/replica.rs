@@ -36,6 +36,17 @@ pub enum ReplicaError {
     Kind,
 }
 
+/// What a record was about, as far as somebody who is connected may have to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'k> {
+    /// A card, VIN or id tag: asked for when it is used.
+    Token,
+    /// This charger.
+    Charger(&'k str),
+    /// This tariff, `<tenant>/<id>`.
+    Tariff(&'k str),
+}
+
 /// Last value per key. Readers never wait for each other; a writer locks one of many parts for a moment.
 #[derive(Debug, Default)]
 pub struct Replica {
@@ -52,7 +63,7 @@ impl Replica {
     ///
     /// # Errors
     /// When key or value cannot be understood; nothing changes then.
-    pub fn apply(&self, key: &[u8], payload: Option<&[u8]>) -> Result<(), ReplicaError> {
+    pub fn apply<'k>(&self, key: &'k [u8], payload: Option<&[u8]>) -> Result<Change<'k>, ReplicaError> {
         let key = std::str::from_utf8(key).map_err(|_| ReplicaError::Key)?;
         let (kind, rest) = key.split_once('/').ok_or(ReplicaError::Key)?;
         let value = match payload {
@@ -82,13 +93,23 @@ impl Replica {
             ("charger" | "token" | "tariff", Some(_)) => return Err(ReplicaError::Kind),
             _ => return Err(ReplicaError::Key),
         }
-        Ok(())
+        Ok(match kind {
+            "charger" => Change::Charger(rest),
+            "tariff" => Change::Tariff(rest),
+            _ => Change::Token,
+        })
     }
 
     /// The charger of this id.
     #[must_use]
     pub fn charger(&self, id: &str) -> Option<Arc<Charger>> {
         self.chargers.get(id).map(|entry| Arc::clone(&entry))
+    }
+
+    /// The charger may be connected as this tenant's: it is known and enabled.
+    #[must_use]
+    pub fn admits(&self, tenant: u64, id: &str) -> bool {
+        self.chargers.get(id).is_some_and(|charger| charger.enabled && charger.tenant == tenant)
     }
 
     /// The token of this uid, in whatever case it is written.

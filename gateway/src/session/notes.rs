@@ -15,6 +15,8 @@ pub enum CloseReason {
     Refused,
     /// A newer login took the charger over.
     Superseded,
+    /// The registry has the charger no more, or has disabled it.
+    Removed,
     /// The gateway is going away.
     Drain,
     /// The byte stream cannot be trusted any more.
@@ -33,12 +35,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PeerLeft,
         Self::Silent,
         Self::LoginTimeout,
         Self::Refused,
         Self::Superseded,
+        Self::Removed,
         Self::Drain,
         Self::StreamLost,
         Self::TooManyBad,
@@ -57,6 +60,7 @@ impl CloseReason {
             Self::LoginTimeout => "login_timeout",
             Self::Refused => "refused",
             Self::Superseded => "superseded",
+            Self::Removed => "removed",
             Self::Drain => "drain",
             Self::StreamLost => "stream_lost",
             Self::TooManyBad => "too_many_bad",

@@ -44,6 +44,11 @@ impl<T> Money<T> {
         self.waiting.iter().any(|waiting| waiting.ticket == ticket)
     }
 
+    /// An answer of this kind waits.
+    pub fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.waiting.iter().any(|waiting| is(&waiting.answer))
+    }
+
     /// One event of a ticket is durable: the answer and how long it waited (ms), when it was the last.
     pub fn confirm(&mut self, ticket: u32, now_ms: u64) -> Option<(T, u64)> {
         let index = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;

@@ -11,13 +11,22 @@ use tokio::sync::Notify;
 
 use crate::registry::{Address, Seat};
 
+/// What a session has to hear about its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A newer login took the charger over.
+    Fenced,
+    /// The registry has the charger no more, or has disabled it.
+    Removed,
+}
+
 /// A message to a shard.
 #[derive(Debug)]
 pub(crate) enum ToShard {
     /// A command for the connection at an address.
     Command { address: Address, command: Arc<Command> },
-    /// A newer login took this seat's charger over.
-    Fenced(Arc<Seat>),
+    /// Something happened to a seat.
+    News(Arc<Seat>, News),
     /// Close the listeners, then say goodbye to every connection.
     Drain,
     /// Cut what is left.

@@ -34,7 +34,7 @@ use crate::{
     session::{Context, Effects, Event, Now, Settings, TradeCounter},
     telemetry::Metrics,
 };
-use inbox::{Inbox, ToShard};
+use inbox::{Inbox, News, ToShard};
 pub(crate) use run::{Listeners, spawn};
 use slots::Slots;
 
@@ -68,10 +68,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Tells a seat's connection that it lost its charger.
-    pub fn tell_fenced(&self, seat: Arc<Seat>) {
+    /// Tells a seat's connection what happened to the seat.
+    pub fn tell(&self, seat: Arc<Seat>, news: News) {
         if let Some(inbox) = self.inboxes.get(usize::from(seat.address.shard)) {
-            inbox.push(ToShard::Fenced(seat));
+            inbox.push(ToShard::News(seat, news));
         }
     }
 

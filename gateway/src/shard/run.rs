@@ -98,9 +98,9 @@ async fn run(shared: Arc<Shared>, index: u16, listeners: Listeners) {
                         None => shared.hold_command(command, real_ms()),
                     }
                 }
-                ToShard::Fenced(seat) => {
+                ToShard::News(seat, news) => {
                     if let Some(cell) = shard.slots.borrow().get(seat.address.slot, seat.address.generation) {
-                        cell.tell(ToConnection::Fenced(Arc::clone(&seat)));
+                        cell.tell(ToConnection::News(Arc::clone(&seat), news));
                     }
                 }
                 ToShard::Drain => {

@@ -9,6 +9,7 @@ use std::{
 
 use events::commands::Command;
 
+use super::inbox::News;
 use crate::{
     accept::Turn,
     registry::{Address, Seat},
@@ -21,8 +22,8 @@ pub(crate) enum ToConnection {
     Acked { ticket: u32, durable: bool },
     /// The business side wants something done.
     Command(Arc<Command>),
-    /// This seat lost its charger.
-    Fenced(Arc<Seat>),
+    /// Something happened to a seat of it.
+    News(Arc<Seat>, News),
     /// Leave when nothing is in flight.
     Goodbye,
     /// Leave now.

@@ -33,6 +33,10 @@ enum Do {
     Rival,
     /// This connection is told.
     Fenced,
+    /// The registry has the station no more.
+    Removed,
+    /// The same is told of a seat that the station had before.
+    OldSeatRemoved,
     /// The business side wants a remote start.
     Command(&'static str),
     /// The station's answer to the last CALL of ours.
@@ -95,6 +99,12 @@ impl Rig {
                 let now = self.world.live.find(STATION).unwrap();
                 let lost = gateway::registry::Seat::detached(STATION, TENANT, now.protocol, self.epoch);
                 self.session.on_fenced(&lost, &mut fx);
+            }
+            Removed => self.session.on_removed(&self.world.live.find(STATION).unwrap(), &mut fx),
+            OldSeatRemoved => {
+                let now = self.world.live.find(STATION).unwrap();
+                let old = gateway::registry::Seat::detached(STATION, TENANT, now.protocol, self.epoch - 1);
+                self.session.on_removed(&old, &mut fx);
             }
             Command(id) => {
                 let action = Action::StartCharging(StartCharging { id_tag: "R1".into(), ..Default::default() });
@@ -166,6 +176,27 @@ const CASES: &[Case] = &[
             (Stop("c"), NOTHING),
             (Fenced, "close:1008 | - | superseded"),
         ],
+    ),
+    (
+        "who is in the registry no more hears the answers to what it told, and says nothing else",
+        &[
+            (OldSeatRemoved, NOTHING),
+            (Start("a"), "- | SessionStarted! | -"),
+            (Stop("b"), "- | TransactionRecorded! | -"),
+            (Command("1"), "2:RemoteStartTransaction | - | -"),
+            (Command("2"), NOTHING),
+            (Removed, NOTHING),
+            (Command("3"), "- | answered:3:REJECTED | -"),
+            (Stop("c"), NOTHING),
+            (Heartbeat("d"), NOTHING),
+            (Wait(19_999), NOTHING),
+            (Durable(1), "3:b | - | -"),
+            (Durable(0), "3:a:Accepted close:1008 | - | removed"),
+        ],
+    ),
+    (
+        "a station that is in the registry no more goes at once when nothing waits",
+        &[(Removed, "close:1008 | - | removed")],
     ),
     (
         "a stream without JSON is not trusted, and one good message begins the count anew",

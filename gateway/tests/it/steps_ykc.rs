@@ -41,6 +41,10 @@ enum Do {
     Rival,
     /// This connection is told.
     Fenced,
+    /// The registry has the pile no more.
+    Removed,
+    /// The same is told of a seat that the pile had before.
+    OldSeatRemoved,
     /// The connection is lost; the next step is on a new one.
     Reconnect,
 }
@@ -128,6 +132,12 @@ impl Rig {
                 // The seat that lost is the one before the rival's.
                 claim = gateway::registry::Seat::detached(PILE, claim.tenant, claim.protocol, claim.epoch - 1);
                 self.session.on_fenced(&cx, &claim, &mut fx);
+            }
+            Removed => self.session.on_removed(&cx, &self.world.live.find(PILE).unwrap(), &mut fx),
+            OldSeatRemoved => {
+                let seat = self.world.live.find(PILE).unwrap();
+                let old = gateway::registry::Seat::detached(PILE, seat.tenant, seat.protocol, seat.epoch - 1);
+                self.session.on_removed(&cx, &old, &mut fx);
             }
             step => panic!("{step:?}"),
         }
@@ -233,6 +243,42 @@ const CASES: &[Case] = &[
             (Card, NOTHING),
             (Beat, NOTHING),
             (Fenced, "- | - | superseded"),
+        ],
+    ),
+    (
+        "who is in the registry no more hears the answers to what it told, and says nothing else",
+        &[
+            IN,
+            (OldSeatRemoved, NOTHING),
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Card, "- | SessionAuthorized! | -"),
+            (Record(2), "- | TransactionRecorded! | -"),
+            (Removed, NOTHING),
+            (Record(3), NOTHING),
+            (Beat, NOTHING),
+            (Durable(1), NOTHING),
+            (Durable(0), "0x40:00#1 | - | -"),
+            (Durable(2), "0x40:00#3 | Disconnected | removed"),
+        ],
+    ),
+    (
+        "one pile of several goes alone",
+        &[
+            IN,
+            (Login(PILE_B), "0x02:00#1 | Connected ChargerBooted | -"),
+            (Removed, "- | Disconnected | -"),
+            (Beat, NOTHING),
+            (Record(1), NOTHING),
+            (Login(PILE_B), "0x02:00#4 | ChargerBooted | -"),
+        ],
+    ),
+    (
+        "who is in the registry no more and cannot be answered is closed like everybody",
+        &[
+            IN,
+            (Record(1), "- | TransactionRecorded! | -"),
+            (Removed, NOTHING),
+            (Wait(20_000), "- | - | log_unavailable"),
         ],
     ),
     (

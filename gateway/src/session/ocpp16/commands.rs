@@ -42,6 +42,10 @@ impl Ocpp16Session {
         if *self.voice.seat.charger != *command.charger || self.voice.seat.is_fenced() {
             return false;
         }
+        if self.leaving {
+            self.answer(cx, fx, command, CommandOutcome::Rejected, "removed");
+            return true;
+        }
         if self.queue.len() >= cx.settings.command_queue {
             self.answer(cx, fx, command, CommandOutcome::QueueFull, "");
             return true;
@@ -53,7 +57,7 @@ impl Ocpp16Session {
 
     /// Sends the next waiting command that can be sent.
     fn next_command(&mut self, cx: &Context<'_>, fx: &mut Effects) {
-        while self.outstanding.is_none() && !self.queue.is_empty() {
+        while self.outstanding.is_none() && !self.queue.is_empty() && !self.leaving {
             let command = self.queue.remove(0);
             if self.queue.is_empty() {
                 self.queue = Vec::new();

@@ -33,6 +33,8 @@ pub struct Ocpp16Session {
     outstanding: Option<Outstanding>,
     call_last: u32,
     bad: u32,
+    /// The registry has it no more: it is answered what it told us, and then it goes.
+    leaving: bool,
 }
 
 /// What a connector said last.
@@ -66,12 +68,13 @@ impl Ocpp16Session {
             outstanding: None,
             call_last: 0,
             bad: 0,
+            leaving: false,
         }
     }
 
     /// A text message.
     pub fn on_text(&mut self, cx: &Context<'_>, text: &str, fx: &mut Effects) {
-        if self.voice.seat.is_fenced() {
+        if self.voice.seat.is_fenced() || self.leaving {
             return;
         }
         match scan_envelope(text) {
@@ -123,12 +126,26 @@ impl Ocpp16Session {
         }
         held.write(fx);
         fx.notes.push(Note::MoneyAnswered(waited_ms));
+        if self.leaving && self.money.len() == 0 {
+            self.close(fx, CloseReason::Removed);
+        }
     }
 
     /// A newer login took this seat's charger over.
     pub fn on_fenced(&mut self, seat: &Seat, fx: &mut Effects) {
         if seat.epoch == self.voice.seat.epoch {
             self.close(fx, CloseReason::Superseded);
+        }
+    }
+
+    /// The registry has this seat's charger no more, or has disabled it: nothing is taken from it any more, and it goes when
+    /// what was taken is answered.
+    pub fn on_removed(&mut self, seat: &Seat, fx: &mut Effects) {
+        if seat.epoch == self.voice.seat.epoch {
+            self.leaving = true;
+            if self.money.len() == 0 {
+                self.close(fx, CloseReason::Removed);
+            }
         }
     }
 

@@ -83,7 +83,8 @@ impl YkcSession {
         if starts.0.is_empty() {
             self.starts = None;
         }
-        if !self.piles.iter().any(|pile| pile.voice.seat.epoch == start.epoch && !pile.voice.seat.is_fenced()) {
+        let here = |pile: &Pile| pile.voice.seat.epoch == start.epoch && !pile.voice.seat.is_fenced() && !pile.leaving;
+        if !self.piles.iter().any(here) {
             return true;
         }
         if !recorded {

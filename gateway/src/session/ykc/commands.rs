@@ -44,6 +44,9 @@ impl YkcSession {
         if command.expires_at_ms != 0 && command.expires_at_ms < cx.now.wall_ms {
             return pile.answer(cx, fx, command, CommandOutcome::Expired, "");
         }
+        if pile.leaving {
+            return pile.answer(cx, fx, command, CommandOutcome::Rejected, "removed");
+        }
         let Some(action) = &command.action else {
             return pile.answer(cx, fx, command, CommandOutcome::Unsupported, "no_action");
         };

@@ -60,6 +60,7 @@ impl YkcSession {
                     synced_ms: cx.now.mono_ms,
                     told_ms: cx.now.wall_ms,
                     unanswered: 0,
+                    leaving: false,
                 });
                 self.piles.len() - 1
             }

@@ -56,6 +56,8 @@ struct Pile {
     told_ms: i64,
     /// How many answers may still come.
     unanswered: u8,
+    /// The registry has it no more: it is answered what it told us, and then it goes.
+    leaving: bool,
 }
 
 impl YkcSession {
@@ -123,7 +125,7 @@ impl YkcSession {
         };
         let style = self.style();
         let Some(pile) = self.piles.get_mut(index) else { return false };
-        if pile.voice.seat.is_fenced() {
+        if pile.voice.seat.is_fenced() || pile.leaving {
             // Told soon; until then it may not speak.
             return false;
         }
@@ -216,6 +218,7 @@ impl YkcSession {
         } else {
             fx.notes.push(Note::MoneyUnanswered(1));
         }
+        self.let_go(cx, fx);
     }
 
     /// The business side wants something done. False: the pile is not here (any more).
@@ -224,6 +227,31 @@ impl YkcSession {
         let Some(index) = self.piles.iter().position(here) else { return false };
         self.carry_out(cx, index, command, fx);
         true
+    }
+
+    /// The registry has this seat's charger no more, or has disabled it: nothing is taken from it any more, and it goes when
+    /// what was taken is answered. Other piles of a concentrator stay.
+    pub fn on_removed(&mut self, cx: &Context<'_>, seat: &Seat, fx: &mut Effects) {
+        if let Some(pile) = self.piles.iter_mut().find(|pile| pile.voice.seat.epoch == seat.epoch) {
+            pile.leaving = true;
+            self.let_go(cx, fx);
+        }
+    }
+
+    /// Ends the sessions of removed piles that have all their answers.
+    fn let_go(&mut self, cx: &Context<'_>, fx: &mut Effects) {
+        let money = &self.money;
+        let answered = |pile: &Pile| !money.any(|answer| answer.epoch == pile.voice.seat.epoch);
+        let gone: Vec<Pile> = self.piles.extract_if(.., |pile| pile.leaving && answered(pile)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for mut pile in gone {
+            pile.finish(cx, CloseReason::Removed, fx);
+        }
+        if self.piles.is_empty() {
+            fx.close(CloseReason::Removed);
+        }
     }
 
     /// A newer login took this seat's charger over.

@@ -91,7 +91,7 @@ impl YkcSession {
             fx.malformed(Malformed::NotLoggedIn);
             return;
         };
-        if pile.voice.seat.is_fenced() {
+        if pile.voice.seat.is_fenced() || pile.leaving {
             return;
         }
         pile.heard_ms = cx.now.mono_ms;

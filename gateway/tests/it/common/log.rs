@@ -34,6 +34,10 @@ struct State {
     refused: Option<Topic>,
     panic_on: Option<Vec<u8>>,
     block_on: Option<Vec<u8>>,
+    /// How often the readers of a topic were broken.
+    broken: Vec<Topic>,
+    /// Readers of this topic see no more than so many records, and this is how far one has come.
+    stop: Option<(Topic, usize, usize)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +88,21 @@ impl MemoryLog {
         self.state.lock().unwrap().records.last_mut().unwrap().appended_at_ms = appended_at_ms;
     }
 
+    /// Whoever reads this topic meets an error, and has to begin anew.
+    pub fn break_readers(&self, topic: Topic) {
+        self.state.lock().unwrap().broken.push(topic);
+    }
+
+    /// Readers of a topic come no further than to this many records of the log, until `None`.
+    pub fn stop(&self, at: Option<(Topic, usize)>) {
+        self.state.lock().unwrap().stop = at.map(|(topic, at)| (topic, at, 0));
+    }
+
+    /// A reader has come to where it is stopped.
+    pub fn stopped(&self) -> bool {
+        self.state.lock().unwrap().stop.is_some_and(|(_, at, came)| came == at)
+    }
+
     pub fn held(&self) -> usize {
         self.state.lock().unwrap().held.len()
     }
@@ -96,6 +115,10 @@ impl MemoryLog {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.state.lock().unwrap().records.len()
+    }
+
     pub fn records(&self, topic: Topic) -> Vec<Record> {
         let state = self.state.lock().unwrap();
         state.records.iter().filter(|record| record.position.topic == topic).cloned().collect()
@@ -103,6 +126,10 @@ impl MemoryLog {
 
     pub fn payloads(&self, topic: Topic) -> Vec<Bytes> {
         self.records(topic).into_iter().filter_map(|record| record.payload).collect()
+    }
+
+    pub fn delete(&self, topic: Topic, key: &str) {
+        self.append(Append { topic, key: key.as_bytes(), payload: None, headers: &[] }, Ack::None).unwrap();
     }
 
     pub fn put(&self, topic: Topic, key: &str, payload: &[u8]) {
@@ -186,7 +213,8 @@ impl EventLog for MemoryLog {
             }
         };
         // Polls the vector by itself: a test's log need not be fast.
-        Ok(Box::new(Tail { log: self.clone(), topics: topics.to_vec(), next }))
+        let broken = self.state.lock().unwrap().broken.len();
+        Ok(Box::new(Tail { log: self.clone(), topics: topics.to_vec(), next, broken }))
     }
 
     fn flush(&self, _: Duration) -> BoxFuture<'_, Result<(), LogError>> {
@@ -202,6 +230,8 @@ struct Tail {
     log: MemoryLog,
     topics: Vec<Topic>,
     next: usize,
+    /// Errors of before its time.
+    broken: usize,
 }
 
 impl Subscription for Tail {
@@ -211,17 +241,28 @@ impl Subscription for Tail {
             if self.topics.contains(&Topic::Session) && self.log.behind.load(Ordering::SeqCst) {
                 return Ok(Batch::default());
             }
-            let state = self.log.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut state = self.log.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if state.broken.iter().skip(self.broken).any(|topic| self.topics.contains(topic)) {
+                return Err(LogError::Backend("broken, on purpose".into()));
+            }
             let mut records = Vec::new();
+            let stop = state.stop.filter(|(topic, ..)| self.topics.contains(topic)).map(|(_, at, _)| at);
             while let Some(record) = state.records.get(self.next)
                 && records.len() < max
+                && Some(self.next) != stop
             {
                 self.next += 1;
                 if self.topics.contains(&record.position.topic) {
                     records.push(record.clone());
                 }
             }
-            Ok(Batch { records, at_end: self.next == state.records.len(), idle: false })
+            let at_end = self.next == state.records.len();
+            if stop.is_some()
+                && let Some((.., came)) = &mut state.stop
+            {
+                *came = self.next;
+            }
+            Ok(Batch { records, at_end, idle: false })
         })
     }
 
