@@ -26,9 +26,35 @@ pub fn other_alignments(uid: &str) -> Vec<String> {
         .collect()
 }
 
+/// The token that a physical card number means, wherever in its 8 bytes the charger writes it: exactly this number comes first,
+/// whatever its kind; of two other cards that differ only in where they stand neither is meant. `token` finds one by its uid in any case.
+pub fn find<T>(uid: &str, token: impl Fn(&str) -> Option<T>, is_card: impl Fn(&T) -> bool) -> Option<T> {
+    token(uid).or_else(|| {
+        let others = other_alignments(uid);
+        let mut cards = others.iter().filter_map(|uid| token(uid)).filter(is_card);
+        cards.next().filter(|_| cards.next().is_none())
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::other_alignments;
+    use super::{find, other_alignments};
+
+    #[test]
+    fn exactly_this_number_comes_first_then_the_only_other_card() {
+        let tokens = [("00000000d1000002", "card"), ("00000000d1000003", "id_tag"), ("d100000400000000", "id_tag")];
+        let means = |more: &[(&'static str, &'static str)], uid: &str| {
+            let known: Vec<_> = tokens.iter().chain(more).copied().collect();
+            let token = |uid: &str| known.iter().copied().find(|(known, _)| known.eq_ignore_ascii_case(uid));
+            find(uid, token, |(_, kind)| *kind == "card").map(|(uid, _)| uid)
+        };
+        assert_eq!(means(&[], "D100000200000000"), Some("00000000d1000002"));
+        assert_eq!(means(&[], "d100000300000000"), None, "an idTag has no alignment");
+        assert_eq!(means(&[], "d100000400000000"), Some("d100000400000000"), "exactly this one, whatever it is");
+        let left = ("d100000200000000", "card");
+        assert_eq!(means(&[left], "d100000200000000"), Some("d100000200000000"));
+        assert_eq!(means(&[left], "0000d10000020000"), None, "nobody knows whose it is");
+    }
 
     #[test]
     fn a_short_number_is_found_wherever_it_stands() {

@@ -1,7 +1,7 @@
 //! What an event means to orders, applied to the unit of work.
 
 use events::{
-    card::other_alignments,
+    card,
     prost::Message as _,
     proto::{CommandAnswered, CommandOutcome, Envelope, envelope::Body},
 };
@@ -9,6 +9,7 @@ use events::{
 use super::live::clean;
 use crate::{
     order::{AnswerTo, Incoming, Input, Opening, Record, StartMode, Target, answered, incoming},
+    store::tokens::Token,
     work::Work,
 };
 
@@ -204,19 +205,18 @@ fn payer_of(work: &Work, record: &Record) -> Option<String> {
     }
 }
 
-/// Who pays for a card, wherever in its 8 bytes the charger writes the number. Exactly this number comes first; of two others that
-/// differ only in where they stand neither is meant.
+/// Who pays for a physical card ([`card::find`]).
 fn payer_of_card(work: &Work, said: &str) -> Option<String> {
-    payer_named(work, said).or_else(|| {
-        let others = other_alignments(said);
-        let mut cards = others.iter().filter_map(|uid| work.tokens.get(uid)).filter(|token| token.kind == "card");
-        cards.next().filter(|_| cards.next().is_none()).map(|token| token.account.clone())
-    })
+    card::find(said, |uid| token_named(work, uid), |token| token.kind == "card").map(|token| token.account.clone())
 }
 
 /// Who pays for a card, a car or an idTag, in whatever case it is said (an idTag has none: OCPP 1.6 CiString20).
 fn payer_named(work: &Work, said: &str) -> Option<String> {
-    work.tokens.get(&said.to_ascii_lowercase()).map(|token| token.account.clone())
+    token_named(work, said).map(|token| token.account.clone())
+}
+
+fn token_named<'a>(work: &'a Work, said: &str) -> Option<&'a Token> {
+    work.tokens.get(&said.to_ascii_lowercase())
 }
 
 fn bound_tariff(work: &Work, charger: &str) -> String {

@@ -8,7 +8,7 @@ use std::sync::{
 
 use dashmap::DashMap;
 use events::{
-    card::other_alignments,
+    card,
     prost::{DecodeError, Message as _},
     registry::{BillingModel, Charger, RegistryEntry, Tariff, Token, registry_entry::Value},
 };
@@ -118,16 +118,10 @@ impl Replica {
         self.tokens.get(format!("{tenant}/{}", uid.to_ascii_lowercase()).as_str()).map(|entry| Arc::clone(&entry))
     }
 
-    /// The token of this physical card number, wherever in its 8 bytes the charger writes it. Exactly this number comes first; of two
-    /// others that differ only in where they stand neither is meant.
+    /// The token that this physical card number means ([`card::find`]).
     #[must_use]
     pub fn card(&self, tenant: u64, uid: &str) -> Option<Arc<Token>> {
-        self.token(tenant, uid).or_else(|| {
-            let others = other_alignments(uid);
-            let mut cards =
-                others.iter().filter_map(|uid| self.token(tenant, uid)).filter(|token| token.kind == "card");
-            cards.next().filter(|_| cards.next().is_none())
-        })
+        card::find(uid, |uid| self.token(tenant, uid), |token| token.kind == "card")
     }
 
     /// The billing model of a tariff group that holds on the local day of `wall_ms`.
