@@ -1,5 +1,7 @@
 //! Everything that gateways get a copy of, once more: for a log that lacks it.
 
+use std::collections::HashMap;
+
 use events::{clock::Clock, prost::Message as _, registry::RegistryEntry, topic::Topic};
 
 use super::apply::{charger_key, tariff_key, token_key};
@@ -25,9 +27,9 @@ async fn of_tenant(tx: &mut Tx, tenant: TenantId, outgoing: &mut Vec<Outgoing>) 
         publish(tariff_key(tenant, &group.id), group.entry(tenant));
     }
     let stations = tx.stations(tenant, "", i64::MAX).await?;
+    let defaults: HashMap<_, _> = stations.into_iter().map(|station| (station.id, station.default_tariff)).collect();
     for charger in tx.registered_chargers(tenant).await? {
-        let station = stations.iter().find(|station| station.id == charger.station);
-        let default = station.map(|station| station.default_tariff.as_str()).unwrap_or_default();
+        let default = defaults.get(&charger.station).map(String::as_str).unwrap_or_default();
         publish(charger_key(&charger.id), charger.entry(tenant, default));
     }
     for token in tx.tokens(tenant, "", i64::MAX).await? {
