@@ -13,7 +13,10 @@ use events::{
     topic::Topic,
 };
 
-use super::{alarms, apply, live, standing::seal};
+use super::{
+    alarms, apply, live,
+    standing::{seal, sealed},
+};
 use crate::{
     dead_letters,
     metrics::{DEAD_LETTERS, Metrics},
@@ -74,13 +77,7 @@ pub(super) async fn apply(
     };
     settings.metrics.skipped.increment((records.len() - fresh.len()) as u64);
     let ends = ends(records);
-    for end in &ends {
-        let at = end.position;
-        let stood = before.get(&(at.topic, at.partition)).map(|stood| stood.offset);
-        if stood.is_none_or(|offset| at.offset > offset) {
-            tx.move_position(&settings.group, stood, at, Some(seal(end))).await?;
-        }
-    }
+    tx.move_forward(&settings.group, &before, &sealed(&ends)).await?;
     let mut tenants: BTreeMap<i64, Vec<Event<'_>>> = BTreeMap::new();
     let mut dead = Vec::new();
     for record in &fresh {
@@ -239,10 +236,8 @@ pub(super) async fn set_aside(
     now_ms: i64,
 ) -> Result<(), DbError> {
     let mut tx = store.write_platform().await?;
-    let at = record.position;
-    let stood = tx.positions(&settings.group).await?.get(&(at.topic, at.partition)).map(|stood| stood.offset);
-    if stood.is_none_or(|offset| at.offset > offset) {
-        tx.move_position(&settings.group, stood, at, Some(seal(record))).await?;
+    let before = tx.positions(&settings.group).await?;
+    if tx.move_forward(&settings.group, &before, &sealed(&[record])).await? {
         tx.push_outbox(dead_letter(record, "impossible", why).into_iter().collect(), now_ms).await?;
         tx.commit().await?;
     }

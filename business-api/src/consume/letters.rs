@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Backoff,
-    batch::ends,
-    standing::{Verdict, judge, seal},
+    batch::{ends, positions},
+    standing::{Verdict, judge, sealed},
 };
 use crate::{
     dead_letters::{owner, owners, read},
@@ -24,7 +24,7 @@ use crate::{
     store::{
         DbError, Store, TenantId,
         dead_letters::{Source, WholeLetter},
-        positions::Positions,
+        positions::{Positions, stands},
     },
 };
 
@@ -104,14 +104,12 @@ impl Letters {
     /// Where to read on. A log that is another one is read from its beginning; a letter that was read before is the same one.
     async fn stand(&self) -> Result<Vec<Position>, FollowError> {
         let known = self.positions().await?;
-        let mut stands = Vec::with_capacity(known.len());
-        let at = |((topic, partition), offset)| Position { topic, partition, offset };
-        let asked: Vec<_> = known.iter().map(|(of, stood)| at((*of, stood.offset))).collect();
-        for (position, around) in self.log.around(&asked).await? {
+        let mut stand = Vec::with_capacity(known.len());
+        for (position, around) in self.log.around(&stands(&known)).await? {
             let Some(stood) = known.get(&(position.topic, position.partition)) else { continue };
             let verdict = judge(*stood, &around);
             if verdict == Verdict::Here {
-                stands.push(position);
+                stand.push(position);
                 continue;
             }
             let to = Position { offset: around.first - 1, ..position };
@@ -119,9 +117,9 @@ impl Letters {
             let mut tx = self.store.write_platform().await?;
             tx.move_position(&self.group, Some(position.offset), to, None).await?;
             tx.commit().await?;
-            stands.push(to);
+            stand.push(to);
         }
-        Ok(stands)
+        Ok(stand)
     }
 
     /// Letters and positions in one transaction.
@@ -129,13 +127,7 @@ impl Letters {
         let mut tx = self.store.write_platform().await?;
         let before = tx.positions(&self.group).await?;
         let ends = ends(records);
-        for end in &ends {
-            let at = end.position;
-            let stood = before.get(&(at.topic, at.partition)).map(|stood| stood.offset);
-            if stood.is_none_or(|offset| at.offset > offset) {
-                tx.move_position(&self.group, stood, at, Some(seal(end))).await?;
-            }
-        }
+        tx.move_forward(&self.group, &before, &sealed(&ends)).await?;
         let known = tx.tenants().await?;
         // The same letter may be there twice; the database takes it once.
         let mut letters: BTreeMap<(TenantId, String), WholeLetter> = BTreeMap::new();
@@ -152,9 +144,8 @@ impl Letters {
             tx.put_dead_letters(tenant, &letters).await?;
         }
         tx.commit().await?;
-        let positions: Vec<_> = ends.iter().map(|end| end.position).collect();
         // A failed commit costs re-reading, nothing else.
-        if let Err(error) = subscription.commit(&positions).await {
+        if let Err(error) = subscription.commit(&positions(&ends)).await {
             tracing::debug!(%error, "position of the dead letters not committed to the log");
         }
         Ok(())
@@ -181,9 +172,7 @@ impl Letters {
 
     /// The log's retention is the letters' retention.
     async fn forget(&self) -> Result<(), FollowError> {
-        let at = |((topic, partition), offset)| Position { topic, partition, offset };
-        let known: Vec<_> = self.positions().await?.into_iter().map(|(of, stood)| at((of, stood.offset))).collect();
-        let around = self.log.around(&known).await?;
+        let around = self.log.around(&stands(&self.positions().await?)).await?;
         for tenant in owners(&self.store).await? {
             let mut tx = self.store.write(tenant).await?;
             for (position, around) in &around {

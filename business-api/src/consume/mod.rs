@@ -37,7 +37,7 @@ use timers::Look;
 use crate::{
     outbox::Bell,
     status::Part,
-    store::{DbError, Store},
+    store::{DbError, Store, positions::stands},
 };
 
 const POLL: Duration = Duration::from_millis(100);
@@ -178,9 +178,7 @@ impl Consumer {
             Err(error) => Err(error),
         };
         let Ok(positions) = positions else { return true }; // what needs the database says so
-        let at = |((topic, partition), offset)| Position { topic, partition, offset };
-        let stands: Vec<_> = positions.iter().map(|(of, stood)| at((*of, stood.offset))).collect();
-        subscription.stands(&stands);
+        subscription.stands(&stands(&positions));
         found.applied.iter().all(|(of, applied)| positions.get(of).is_some_and(|stood| stood.offset >= *applied))
     }
 

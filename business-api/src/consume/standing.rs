@@ -12,7 +12,10 @@ use super::batch::Settings;
 use crate::{
     registry,
     status::Part,
-    store::{DbError, Store, positions::Stood},
+    store::{
+        DbError, Store,
+        positions::{Stood, stands},
+    },
 };
 
 /// Why it is not known where to read on.
@@ -33,6 +36,11 @@ pub(super) fn seal(record: &Record) -> i64 {
     hash.update(record.payload.as_deref().unwrap_or_default());
     let digest: [u8; 32] = hash.finalize().into();
     digest.first_chunk().map_or(0, |first| i64::from_le_bytes(*first))
+}
+
+/// Where these records are, each with its seal.
+pub(super) fn sealed(records: &[&Record]) -> Vec<(Position, i64)> {
+    records.iter().map(|record| (record.position, seal(record))).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +79,7 @@ pub(super) async fn stand(
     history: &Part,
 ) -> Result<Vec<Position>, StandError> {
     let known = store.read_platform().await?.positions(&settings.group).await?;
-    let at = |(topic, partition), offset| Position { topic, partition, offset };
-    let mut stands: Vec<Position> = known.iter().map(|(of, stood)| at(*of, stood.offset)).collect();
-    stands.sort();
+    let mut stands = stands(&known);
     let mut moves = Vec::new();
     for (position, around) in log.around(&stands).await? {
         let Some(stood) = known.get(&(position.topic, position.partition)) else { continue };

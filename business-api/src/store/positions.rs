@@ -18,6 +18,16 @@ pub struct Stood {
 /// By (topic, partition).
 pub type Positions = HashMap<(Topic, i32), Stood>;
 
+/// As the log is asked for them, in their order.
+#[must_use]
+pub fn stands(positions: &Positions) -> Vec<Position> {
+    let at =
+        |(&(topic, partition), stood): (&(Topic, i32), &Stood)| Position { topic, partition, offset: stood.offset };
+    let mut stands: Vec<_> = positions.iter().map(at).collect();
+    stands.sort();
+    stands
+}
+
 impl Tx {
     /// Where a group stands.
     ///
@@ -34,6 +44,28 @@ impl Tx {
             positions.insert((topic, partition), Stood { offset: row.int("log_offset")?, seal: row.opt_int("seal")? });
         }
         Ok(positions)
+    }
+
+    /// Moves a group, which stood at `before`, past each of the `ends` (the last record of a partition, and its seal) that is newer.
+    /// True when one was.
+    ///
+    /// # Errors
+    /// As [`Tx::move_position`].
+    pub async fn move_forward(
+        &mut self,
+        group: &str,
+        before: &Positions,
+        ends: &[(Position, i64)],
+    ) -> Result<bool, DbError> {
+        let mut moved = false;
+        for (at, seal) in ends {
+            let stood = before.get(&(at.topic, at.partition)).map(|stood| stood.offset);
+            if stood.is_none_or(|offset| at.offset > offset) {
+                self.move_position(group, stood, *at, Some(*seal)).await?;
+                moved = true;
+            }
+        }
+        Ok(moved)
     }
 
     /// Moves a group from the offset `before` to `after`, if it still stands there. The row stays locked until the transaction ends,
