@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod contract;
+pub mod logs;
+pub mod sessions;
 
 use std::{
     path::{Path, PathBuf},
