@@ -45,8 +45,8 @@ impl Append<'_> {
     /// What it counts for in limits: key, payload and headers.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| HEADER_BYTES + name.len() + value.len());
-        self.key.len() + self.payload.map_or(0, <[u8]>::len) + headers.sum::<usize>()
+        let headers = self.headers.iter().map(|(name, value)| (name.len(), value.len()));
+        bytes(self.key.len(), self.payload.map_or(0, <[u8]>::len), headers)
     }
 }
 
@@ -54,13 +54,17 @@ impl Record {
     /// As [`Append::bytes`].
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| HEADER_BYTES + name.len() + value.len());
-        self.key.len() + self.payload.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+        let headers = self.headers.iter().map(|(name, value)| (name.len(), value.len()));
+        bytes(self.key.len(), self.payload.as_ref().map_or(0, Bytes::len), headers)
     }
 }
 
 /// The two lengths before a header, as the embedded log writes it.
 const HEADER_BYTES: usize = 6;
+
+fn bytes(key: usize, payload: usize, headers: impl Iterator<Item = (usize, usize)>) -> usize {
+    key + payload + headers.map(|(name, value)| HEADER_BYTES + name + value).sum::<usize>()
+}
 
 /// A record read.
 #[derive(Clone, Debug, PartialEq, Eq)]
