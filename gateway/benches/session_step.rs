@@ -1,6 +1,9 @@
 //! A session's step and the encoding of its event: the part of a message's cost that is ours.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../tests/footprint/real_time.rs"]
+mod real_time;
+
 use codecs::ykc::{self, Scan, ScanOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use events::{
@@ -99,26 +102,7 @@ fn ykc_mix(c: &mut Criterion) {
     assert_eq!(session.seats(), 1);
     clear(&mut fx);
 
-    let live = ykc::RealTime {
-        trade_no: ykc::TradeNo::ZERO,
-        pile,
-        gun: ykc::Gun(1),
-        state: ykc::GunState::Idle,
-        gun_home: ykc::GunHome::Yes,
-        plugged: ykc::Flag::No,
-        voltage: ykc::Volts(4_000),
-        current: ykc::Amps(0),
-        cable_temp: ykc::Celsius(75),
-        cable_code: [0; 8],
-        soc: 0,
-        battery_max_temp: ykc::Celsius(0),
-        charge_minutes: 0,
-        remain_minutes: 0,
-        energy: ykc::Energy(0),
-        energy_loss: ykc::Energy(0),
-        amount: ykc::Amount(0),
-        fault_bits: 0,
-    };
+    let live = ykc::RealTime { voltage: ykc::Volts(4_000), cable_temp: ykc::Celsius(75), ..real_time::idle(pile) };
     let mut mix = Vec::new();
     ykc::encode([1, 0], &ykc::Heartbeat { pile, gun: ykc::Gun(1), gun_state: ykc::GunHealth::Normal }, &mut mix);
     for _ in 0..4 {

@@ -1,6 +1,8 @@
 //! What a connection costs: bytes while idle, allocations per message. A process of its own, because it counts the allocator.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod real_time;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -150,29 +152,6 @@ fn exchange(stream: &mut (impl Read + Write), out: &mut Vec<u8>, body: &impl Bod
     }
 }
 
-fn real_time(index: usize) -> ykc::RealTime {
-    ykc::RealTime {
-        trade_no: ykc::TradeNo::ZERO,
-        pile: pile(index),
-        gun: Gun(1),
-        state: ykc::GunState::Idle,
-        gun_home: ykc::GunHome::Yes,
-        plugged: ykc::Flag::No,
-        voltage: ykc::Volts(0),
-        current: ykc::Amps(0),
-        cable_temp: ykc::Celsius(0),
-        cable_code: [0; 8],
-        soc: 0,
-        battery_max_temp: ykc::Celsius(0),
-        charge_minutes: 0,
-        remain_minutes: 0,
-        energy: ykc::Energy(0),
-        energy_loss: ykc::Energy(0),
-        amount: ykc::Amount(0),
-        fault_bits: 0,
-    }
-}
-
 /// A gateway of one shard over a log that keeps nothing, and all the piles in its registry.
 fn start(
     runtime: &tokio::runtime::Runtime,
@@ -213,7 +192,7 @@ fn settle_down(stream: &mut (impl Read + Write), index: usize, out: &mut Vec<u8>
     };
     // 0x02 (16 bytes) and 0x56 (22).
     exchange(stream, out, &login, &mut [0; 38]);
-    exchange(stream, out, &real_time(index), &mut []);
+    exchange(stream, out, &real_time::idle(pile(index)), &mut []);
     let beat = ykc::Heartbeat { pile: pile(index), gun: Gun(1), gun_state: GunHealth::Normal };
     exchange(stream, out, &beat, &mut [0; 17]);
 }
@@ -256,7 +235,7 @@ fn an_idle_connection_is_small_and_a_message_allocates_nothing() {
     let stream = &mut streams[0];
     let mut burst = Vec::new();
     for _ in 0..4 {
-        ykc::encode([2, 0], &real_time(0), &mut burst);
+        ykc::encode([2, 0], &real_time::idle(pile(0)), &mut burst);
     }
     let beat = ykc::Heartbeat { pile: pile(0), gun: Gun(1), gun_state: GunHealth::Normal };
     ykc::encode([3, 0], &beat, &mut burst);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::common::{
     ocpp,
     registry::{STATION, TENANT},
-    steps::{Wanted, World, command},
+    steps::{Case, Wanted, World, check, command},
 };
 
 /// What happens to the session. Every CALL has an id.
@@ -121,13 +121,10 @@ impl Rig {
     }
 }
 
-/// The rule, and what follows from each step: `answers | events | close`. An event that the station waits for has a `!`.
-type Case = (&'static str, &'static [(Do, &'static str)]);
-
 const NOTHING: &str = "- | - | -";
 const GIVEN_UP: &str = "close:1013 | - | log_unavailable";
 
-const CASES: &[Case] = &[
+const CASES: &[Case<Do>] = &[
     (
         "liveness is answered from memory while money waits",
         &[
@@ -233,13 +230,10 @@ const CASES: &[Case] = &[
 
 #[test]
 fn every_step_wants_what_its_rule_says() {
-    for (rule, steps) in CASES {
-        let mut rig = Rig::new();
-        for (index, (step, expected)) in steps.iter().enumerate() {
-            let wanted = rig.step(*step);
-            assert_eq!(wanted.line(&wanted.ocpp()), *expected, "{rule}: step {index}, {step:?}");
-        }
-    }
+    check(CASES, Rig::new, |rig, step| {
+        let wanted = rig.step(step);
+        wanted.line(&wanted.ocpp())
+    });
 }
 
 /// The id of a transaction follows from its start, so that a retry gets the same one from any node at any time.

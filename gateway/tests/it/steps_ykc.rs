@@ -7,7 +7,7 @@ use gateway::session::{CloseReason, Effects, What, ykc::YkcSession};
 
 use crate::common::{
     registry::{CARD, PILE, PILE_B, PILE_OFF},
-    steps::{Wanted, World},
+    steps::{Case, Wanted, World, check},
     ykc,
 };
 
@@ -174,13 +174,10 @@ fn frame(seq: u16, kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// The rule, and what follows from each step: `answers | events | close`. An answer shows its yes or no and the sequence it
-/// answers; an event that the charger waits for has a `!`.
-type Case = (&'static str, &'static [(Do, &'static str)]);
-
 const IN: (Do, &str) = (Login(PILE), "0x02:00#0 | Connected ChargerBooted | -");
 const NOTHING: &str = "- | - | -";
 
-const CASES: &[Case] = &[
+const CASES: &[Case<Do>] = &[
     ("a pile that says its login again keeps its seat", &[IN, (Login(PILE), "0x02:00#1 | ChargerBooted | -")]),
     ("an unknown pile is refused", &[(Login("32010600019999"), "0x02:01#0 | - | refused")]),
     ("a pile that is switched off is refused", &[(Login(PILE_OFF), "0x02:01#0 | - | refused")]),
@@ -369,13 +366,10 @@ const CASES: &[Case] = &[
 
 #[test]
 fn every_step_wants_what_its_rule_says() {
-    for (rule, steps) in CASES {
-        let mut rig = Rig::new();
-        for (index, (step, expected)) in steps.iter().enumerate() {
-            let wanted = rig.step(*step);
-            assert_eq!(wanted.line(&wanted.ykc()), *expected, "{rule}: step {index}, {step:?}");
-        }
-    }
+    check(CASES, Rig::new, |rig, step| {
+        let wanted = rig.step(step);
+        wanted.line(&wanted.ykc())
+    });
 }
 
 /// V1.7's record is 0x3B with the meter's identity in the middle: the same bill, whichever form comes first.

@@ -1,6 +1,6 @@
 //! A session without socket, log and clock: its steps called one by one, what each wants done written in one line.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use codecs::{
     ws::{Assembler, Limits, Message, Read, Role, read},
@@ -67,6 +67,19 @@ impl World {
             address: Address { shard: 0, generation: 0, slot },
             remote: ([127, 0, 0, 1], 40_000).into(),
             real_ms: wall_ms,
+        }
+    }
+}
+
+/// A rule, its steps, and what each of them wants as a line.
+pub type Case<Do> = (&'static str, &'static [(Do, &'static str)]);
+
+/// Goes through every case on a new rig.
+pub fn check<Do: Copy + Debug, Rig>(cases: &[Case<Do>], new: fn() -> Rig, line: fn(&mut Rig, Do) -> String) {
+    for (rule, steps) in cases {
+        let mut rig = new();
+        for (index, (step, expected)) in steps.iter().enumerate() {
+            assert_eq!(line(&mut rig, *step), *expected, "{rule}: step {index}, {step:?}");
         }
     }
 }
