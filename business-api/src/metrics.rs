@@ -11,6 +11,7 @@ use crate::store::dead_letters::Source;
 
 pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
 pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
+pub const EVENTS_OUTDATED: &str = "evgate_api_events_outdated_total";
 pub const EVENTS_MISSED: &str = "evgate_events_missed_total";
 pub const LOG_REPLACED: &str = "evgate_log_replaced_total";
 pub const DEAD_LETTERS: &str = "evgate_api_dead_letters_total";
@@ -38,9 +39,10 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 21] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
+    EVENTS_OUTDATED,
     EVENTS_MISSED,
     LOG_REPLACED,
     DEAD_LETTERS,
@@ -71,6 +73,7 @@ pub fn describe() {
 pub(crate) struct Metrics {
     pub applied: Counter,
     pub skipped: Counter,
+    pub outdated: Counter,
     pub missed: Counter,
     pub log_replaced: Counter,
     pub retries: Counter,
@@ -92,6 +95,11 @@ impl Metrics {
     pub fn register() -> Self {
         describe_counter!(EVENTS_APPLIED, Unit::Count, "Events applied to the database.");
         describe_counter!(EVENTS_SKIPPED, Unit::Count, "Events that had been applied before.");
+        describe_counter!(
+            EVENTS_OUTDATED,
+            Unit::Count,
+            "Events of a connection that a newer one of its charger has replaced: only money and command answers of them count."
+        );
         describe_counter!(
             EVENTS_MISSED,
             Unit::Count,
@@ -140,6 +148,7 @@ impl Metrics {
         Self {
             applied: zero(EVENTS_APPLIED),
             skipped: zero(EVENTS_SKIPPED),
+            outdated: zero(EVENTS_OUTDATED),
             missed: zero(EVENTS_MISSED),
             log_replaced: zero(LOG_REPLACED),
             retries: zero(CONSUMER_RETRIES),

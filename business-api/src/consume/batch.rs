@@ -79,7 +79,7 @@ pub(super) async fn apply(
     let ends = ends(records);
     tx.move_forward(&settings.group, &before, &sealed(&ends)).await?;
     let mut tenants: BTreeMap<i64, Vec<Event<'_>>> = BTreeMap::new();
-    let mut dead = Vec::new();
+    let (mut dead, mut outdated) = (Vec::new(), 0);
     for record in &fresh {
         match decode(record) {
             Ok((tenant, envelope)) => tenants.entry(tenant.0).or_default().push(Event { record, envelope }),
@@ -90,11 +90,14 @@ pub(super) async fn apply(
         // Live data may run ahead of the start of its session on the other topic: starts first. Order per charger and topic
         // stays as it was (the sort is stable).
         events.sort_by_key(|event| event.record.position.topic != Topic::Device);
-        dead.extend(apply_tenant(&mut tx, settings, TenantId(tenant), &events, now_ms).await?);
+        let of_tenant = apply_tenant(&mut tx, settings, TenantId(tenant), &events, now_ms).await?;
+        dead.extend(of_tenant.dead);
+        outdated += of_tenant.outdated;
     }
     tx.push_outbox(dead.into_iter().flatten().collect(), now_ms).await?;
     tx.commit().await?;
     settings.metrics.applied.increment(fresh.len() as u64);
+    settings.metrics.outdated.increment(outdated);
     Ok(Outcome::Applied(positions(&ends), passed))
 }
 
@@ -125,17 +128,24 @@ fn fresh<'a>(before: &Positions, records: &'a [Record], known: &[Hole]) -> Resul
     Ok((fresh, passed))
 }
 
+/// What of a tenant's events did not count, or not wholly.
+struct OfTenant {
+    dead: Vec<Option<Outgoing>>,
+    /// Of connections that newer ones have replaced.
+    outdated: u64,
+}
+
 async fn apply_tenant(
     tx: &mut Tx,
     settings: &Settings,
     tenant: TenantId,
     events: &[Event<'_>],
     now_ms: i64,
-) -> Result<Vec<Option<Outgoing>>, DbError> {
+) -> Result<OfTenant, DbError> {
     tx.enter(tenant).await?;
     let wanted = wanted(events);
     let mut work = Work::load(tx, tenant, now_ms, &settings.rules, &settings.metrics, &wanted).await?;
-    let mut dead = Vec::new();
+    let (mut dead, mut outdated) = (Vec::new(), 0);
     for event in events {
         let charger = event.envelope.charger.as_str();
         if !work.chargers.contains_key(charger) {
@@ -144,7 +154,9 @@ async fn apply_tenant(
         }
         work.traceparent.clone_from(&event.envelope.traceparent);
         // What was put aside for a while says nothing about now.
-        let current = !dead_letters::was_redriven(event.record) && live::is_current(&mut work, &event.envelope);
+        let redriven = dead_letters::was_redriven(event.record);
+        let current = !redriven && live::is_current(&mut work, &event.envelope);
+        outdated += u64::from(!redriven && !current);
         if current {
             live::note(&mut work, &event.envelope);
             if let Err(why) = apply::apply(&mut work, &event.envelope) {
@@ -155,7 +167,7 @@ async fn apply_tenant(
         }
     }
     work.flush(tx).await?;
-    Ok(dead)
+    Ok(OfTenant { dead, outdated })
 }
 
 fn decode(record: &Record) -> Result<(TenantId, Envelope), &'static str> {

@@ -15,7 +15,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::AbortHandle,
 };
 
@@ -87,9 +87,19 @@ pub struct Target {
     pub ocpp: SocketAddr,
 }
 
+/// A connection whose charger is gone, and whose gateway has not heard of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Abandoned {
+    /// What the gateway still said to money.
+    pub answers: usize,
+    /// When the gateway closed it.
+    pub closed: Option<Instant>,
+}
+
 #[derive(Default)]
 struct Book {
     exchanges: Vec<Exchange>,
+    abandoned: Vec<Abandoned>,
     /// When chargers opened connections.
     calls: Vec<Instant>,
     armed: Vec<Armed>,
@@ -98,6 +108,8 @@ struct Book {
 
 struct Shared {
     weather: Arc<Weather>,
+    /// Raised when all connections that there are lose their charger.
+    abandon: watch::Sender<()>,
     /// Taken in turn, by those who take a connection.
     targets: Mutex<Vec<Target>>,
     book: Mutex<Book>,
@@ -117,6 +129,7 @@ impl ChargerLine {
     pub async fn open(target: Target, readable: bool) -> Self {
         let shared = Arc::new(Shared {
             weather: Weather::fair(),
+            abandon: watch::Sender::new(()),
             targets: Mutex::new(vec![target]),
             book: Mutex::default(),
             readable,
@@ -169,6 +182,16 @@ impl ChargerLine {
         self.shared.book.lock().unwrap().lie.is_none()
     }
 
+    /// Every connection that there is loses its charger, and its gateway does not hear of it.
+    pub fn abandon(&self) {
+        self.shared.abandon.send_replace(());
+    }
+
+    /// What became of the connections that were abandoned.
+    pub fn abandoned(&self) -> Vec<Abandoned> {
+        self.shared.book.lock().unwrap().abandoned.clone()
+    }
+
     /// When chargers opened connections.
     pub fn calls(&self) -> Vec<Instant> {
         self.shared.book.lock().unwrap().calls.clone()
@@ -193,6 +216,7 @@ impl Drop for ChargerLine {
 enum End {
     Closed,
     HalfOpen,
+    Abandoned,
 }
 
 /// One connection, as both directions know it.
@@ -231,6 +255,7 @@ async fn connect(shared: &Shared, is_ocpp: bool) -> Option<(TcpStream, usize)> {
 
 async fn carry(shared: Arc<Shared>, charger: TcpStream, is_ocpp: bool) {
     let cut = shared.weather.next_cut();
+    let mut abandon = shared.abandon.subscribe();
     let Some((gateway, number)) = connect(&shared, is_ocpp).await else { return };
     for stream in [&charger, &gateway] {
         stream.set_nodelay(true).expect("a TCP option");
@@ -245,10 +270,18 @@ async fn carry(shared: Arc<Shared>, charger: TcpStream, is_ocpp: bool) {
         end = connection.pump(Way::Up, reader(), &mut from_charger, &mut to_gateway, &mut nothing) => end,
         end = connection.pump(Way::Down, reader(), &mut from_gateway, &mut to_charger, &mut said) => end,
         () = cut => End::Closed,
+        Ok(()) = abandon.changed() => End::Abandoned,
     };
-    if end == End::HalfOpen {
-        drop((from_charger, to_charger));
-        tokio::time::sleep(HALF_OPEN).await;
+    match end {
+        End::Closed => {}
+        End::HalfOpen => {
+            drop((from_charger, to_charger));
+            tokio::time::sleep(HALF_OPEN).await;
+        }
+        End::Abandoned => {
+            drop((from_charger, to_charger));
+            connection.hear(if is_ocpp { Reader::Ws } else { Reader::Ykc }, &mut from_gateway).await;
+        }
     }
 }
 
@@ -295,6 +328,25 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Hears what the gateway says to a charger that is gone.
+    async fn hear(&self, mut reader: Reader, from: &mut OwnedReadHalf) {
+        let at = {
+            let mut book = self.shared.book.lock().unwrap();
+            book.abandoned.push(Abandoned::default());
+            book.abandoned.len() - 1
+        };
+        let (mut bytes, mut nobody) = (BytesMut::new(), String::new());
+        while let Ok(1..) = from.read_buf(&mut bytes).await {
+            while let Piece::Whole(len, what) = reader.next(&bytes, &mut nobody) {
+                bytes.advance(len);
+                if matches!(&what, Said::Answered { id, .. } if self.known.lock().unwrap().open.contains_key(id)) {
+                    self.shared.book.lock().unwrap().abandoned[at].answers += 1;
+                }
+            }
+        }
+        self.shared.book.lock().unwrap().abandoned[at].closed = Some(Instant::now());
     }
 
     /// One message passes, or does not.

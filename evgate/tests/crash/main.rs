@@ -12,7 +12,7 @@
 //! | `verdict`, `reckoning` | the comparison |
 //! | `lies`, `comparison_sees` | lies on the line, which the comparison must find out |
 //! | `slow_line` | what a trial once found |
-//! | `rolling_restart`, `long_outage` | a roll-out, and five minutes without Kafka, under load |
+//! | `rolling_restart`, `long_outage`, `frozen_node` | a roll-out, five minutes without Kafka, and a gateway that sleeps, under load |
 //! | `embedded_syncs_first`, `broker_confirms_first`, `spool_syncs_first`, `trace` | no answer before the bytes are safe |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
@@ -23,6 +23,7 @@ mod common;
 mod comparison_sees;
 mod deeds;
 mod embedded_syncs_first;
+mod frozen_node;
 mod lies;
 mod line;
 mod long_outage;

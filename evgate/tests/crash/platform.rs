@@ -64,6 +64,11 @@ impl Kept {
         process.signal("CONT");
     }
 
+    /// Sends a signal by its name, such as `STOP`; nobody looks after what it does.
+    pub async fn signal(&self, name: &str) {
+        self.process.lock().await.signal(name);
+    }
+
     /// SIGTERM, and started again when it has ended; returns its exit code and how long its goodbye took.
     pub async fn restart(&self) -> (i32, Duration) {
         let mut process = Arc::clone(&self.process).lock_owned().await;
