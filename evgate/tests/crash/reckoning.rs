@@ -27,7 +27,7 @@ pub struct Books {
 /// Lets the chargers finish what runs, ends the platform and compares.
 pub async fn reckon(stand: &Stand, fleet: Fleet) -> Books {
     let ended = fleet.stop(Instant::now() + PATIENCE).await;
-    let orders = trial::settled(stand, ended.ledger.sessions.len(), PATIENCE).await;
+    let orders = trial::settled(stand, &ended.ledger, PATIENCE).await;
     let (log, complaints) = stand.end().await;
     let exchanges = stand.chargers.exchanges();
     let said = verdict::read(&log).await;
