@@ -44,7 +44,7 @@ pub struct RunArgs {
     /// The server's listener
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9100")]
     pub target: SocketAddr,
-    /// What each connection says: echo, ykc:hb, ykc:rt, ykc:1:4, ocpp:hb, ocpp:sn, ocpp:mv650, ocpp:mv650tx
+    /// What each connection says: echo, ykc:hb, ykc:rt, ykc:1:4, ykc:record, ocpp:hb, ocpp:sn, ocpp:mv650, ocpp:mv650tx
     #[arg(long, value_name = "MIX", default_value = "ykc:1:4", value_parser = mix)]
     pub mix: Mix,
     /// How many connections

@@ -4,7 +4,6 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
-    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -14,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use events::{
     clock::Clock,
-    log::{Ack, Append, EmbeddedConfig, EventLog, KafkaConfig, LogConfig},
+    log::{Ack, Append, EmbeddedConfig, EventLog, KafkaConfig, LogConfig, SpoolConfig},
     prost::Message as _,
     registry::{Charger, RegistryEntry, registry_entry::Value},
     topic::Topic,
@@ -73,6 +72,12 @@ pub struct GatewayArgs {
     /// Kafka instead
     #[arg(long)]
     pub kafka: Option<String>,
+    /// With a spool in the folder, as `evgate gateway` has
+    #[arg(long, requires = "kafka")]
+    pub spool: bool,
+    /// Over what time the goodbyes are spread on SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration::parse)]
+    pub drain_spread: Duration,
 }
 
 /// A limit, in thousandths of its unit.
@@ -288,12 +293,14 @@ pub fn gateway(args: &GatewayArgs) -> Outcome {
     let runtime = serve::runtime()?;
     runtime.block_on(async {
         let stop = shutdown::on_signal().or_exit(Exit::Internal)?;
-        let log = open(&args.data, args.kafka.as_deref()).or_exit(Exit::Unavailable)?;
+        let log = open(args).or_exit(Exit::Unavailable)?;
         register(&log, args.chargers).await.or_exit(Exit::Unavailable)?;
         let mut config = gateway::Config { shards: 1, ..gateway::Config::default() };
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         (config.ykc.listen, config.ocpp.listen, config.admin.listen) = (any, any, any);
         config.drain.delay_ms = 0;
+        config.drain.spread_ms = u64::try_from(args.drain_spread.as_millis()).unwrap_or(u64::MAX);
+        config.validate().or_exit(Exit::Usage)?;
         let running = gateway::start(config, log, Clock::REAL, render, stop).await.or_exit(Exit::Unavailable)?;
         let show = |addr: Option<SocketAddr>| addr.map(|addr| addr.to_string()).unwrap_or_default();
         println!("ykc {}, ocpp {}, admin {}", show(running.ykc_addr), show(running.ocpp_addr), running.admin_addr);
@@ -302,16 +309,17 @@ pub fn gateway(args: &GatewayArgs) -> Outcome {
     })
 }
 
-fn open(data: &Path, kafka: Option<&str>) -> Result<Arc<dyn EventLog>> {
-    let config = match kafka {
-        None => LogConfig::Embedded(EmbeddedConfig { path: data.join("events.db"), ..EmbeddedConfig::default() }),
+fn open(args: &GatewayArgs) -> Result<Arc<dyn EventLog>> {
+    let config = match &args.kafka {
+        None => LogConfig::Embedded(EmbeddedConfig { path: args.data.join("events.db"), ..EmbeddedConfig::default() }),
         Some(brokers) => LogConfig::Kafka(KafkaConfig {
-            brokers: brokers.to_owned(),
+            brokers: brokers.clone(),
             topic_prefix: format!("walls-{}.", std::process::id()),
+            spool: SpoolConfig { path: args.data.join("spool"), ..SpoolConfig::default() },
             ..KafkaConfig::default()
         }),
     };
-    Ok(events::log::open(&config)?)
+    if args.spool { Ok(events::log::open_spooled(&config)?) } else { Ok(events::log::open(&config)?) }
 }
 
 async fn register(log: &Arc<dyn EventLog>, chargers: usize) -> Result<()> {

@@ -48,6 +48,7 @@ pub(crate) struct Pile {
     id: PileId,
     seq: u16,
     energy_e4: u32,
+    records: u32,
 }
 
 /// One OCPP charge point.
@@ -74,7 +75,7 @@ impl Dialect {
             let bad = || PlanError::FirstId(plan.first_id.clone());
             let ids = ykc_ids(&plan.first_id, plan.connections).ok_or_else(bad)?;
             let ids = ids.get(share).unwrap_or_default();
-            let piles = ids.iter().map(|id| ykc::pile(id).map(|id| Pile { id, seq: 0, energy_e4: 0 }));
+            let piles = ids.iter().map(|id| ykc::pile(id).map(|id| Pile { id, seq: 0, energy_e4: 0, records: 0 }));
             return Ok(Self::Ykc { mix, first, piles: piles.collect::<Option<_>>().ok_or_else(bad)? });
         }
         if mix.is_ocpp() {
@@ -144,7 +145,11 @@ impl Dialect {
                     ykc::push_real_time(pile.id, pile.seq, pile.energy_e4, out);
                     cuts.push(out.len());
                 }
-                if *mix != Mix::YkcRealTime {
+                if *mix == Mix::YkcRecord {
+                    (pile.seq, pile.records) = (pile.seq.wrapping_add(1), pile.records.wrapping_add(1));
+                    ykc::push_record(pile.id, pile.seq, pile.records, out);
+                    cuts.push(out.len());
+                } else if *mix != Mix::YkcRealTime {
                     pile.seq = pile.seq.wrapping_add(1);
                     ykc::push_heartbeat(pile.id, pile.seq, out);
                     cuts.push(out.len());
@@ -170,7 +175,9 @@ impl Dialect {
             }
             Self::Ykc { .. } => {
                 let seen = ykc::read(input, out);
-                Answers { consumed: seen.consumed, answers: seen.heartbeats, errors: seen.bad, lost: false }
+                // A connection waits for the one or for the other.
+                let answers = seen.heartbeats + seen.records;
+                Answers { consumed: seen.consumed, answers, errors: seen.bad, lost: false }
             }
             Self::Ocpp { .. } => texts(input, out, |answers, text| match text.get(..3) {
                 Some(b"[3,") => answers.answers += 1,

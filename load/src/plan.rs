@@ -17,6 +17,8 @@ pub enum Mix {
     YkcRealTime,
     /// YKC: four real-time frames, each a write of its own, then a heartbeat whose answer is waited for.
     YkcOneToFour,
+    /// YKC transaction records (0x3B), a new session each: answered when the log has it.
+    YkcRecord,
     /// OCPP 1.6 Heartbeat.
     OcppHeartbeat,
     /// OCPP 1.6 StatusNotification.
@@ -28,8 +30,8 @@ pub enum Mix {
 }
 
 impl Mix {
-    /// The mix of a name on the command line: `echo`, `ykc:hb`, `ykc:rt`, `ykc:1:4`, `ocpp:hb`, `ocpp:sn`, `ocpp:mv650`,
-    /// `ocpp:mv650tx`.
+    /// The mix of a name on the command line: `echo`, `ykc:hb`, `ykc:rt`, `ykc:1:4`, `ykc:record`, `ocpp:hb`, `ocpp:sn`,
+    /// `ocpp:mv650`, `ocpp:mv650tx`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mix| mix.name() == name)
@@ -43,6 +45,7 @@ impl Mix {
             Self::YkcHeartbeat => "ykc:hb",
             Self::YkcRealTime => "ykc:rt",
             Self::YkcOneToFour => "ykc:1:4",
+            Self::YkcRecord => "ykc:record",
             Self::OcppHeartbeat => "ocpp:hb",
             Self::OcppStatus => "ocpp:sn",
             Self::OcppMeterValues => "ocpp:mv650",
@@ -51,11 +54,12 @@ impl Mix {
     }
 
     /// All mixes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Echo,
         Self::YkcHeartbeat,
         Self::YkcRealTime,
         Self::YkcOneToFour,
+        Self::YkcRecord,
         Self::OcppHeartbeat,
         Self::OcppStatus,
         Self::OcppMeterValues,
@@ -83,7 +87,7 @@ impl Mix {
     /// True for the YKC mixes.
     #[must_use]
     pub const fn is_ykc(self) -> bool {
-        matches!(self, Self::YkcHeartbeat | Self::YkcRealTime | Self::YkcOneToFour)
+        matches!(self, Self::YkcHeartbeat | Self::YkcRealTime | Self::YkcOneToFour | Self::YkcRecord)
     }
 
     /// True for the OCPP mixes.

@@ -2,8 +2,9 @@
 
 pub use codecs::ykc::PileId;
 use codecs::ykc::{
-    self, Celsius, Cp56, Energy, Flag, Gun, GunHealth, GunHome, GunState, Heartbeat, Login, Network, Operator,
-    PileType, ProtocolVersion, RealTime, Scan, ScanOptions, Text, TimeSyncReply, TradeNo, Volts, kind,
+    self, Amount, Card, Celsius, Cp56, Energy, Flag, Gun, GunHealth, GunHome, GunState, Heartbeat, Login, MeterReading,
+    Network, Operator, PileType, Price, ProtocolVersion, RealTime, Record, RecordRate, RecordRates, RecordResult, Scan,
+    ScanOptions, StopReason, Text, TimeSyncReply, TradeFlag, TradeNo, Vin, Volts, kind,
 };
 
 /// A login of a DC charger with one gun.
@@ -71,6 +72,32 @@ pub fn push_real_time(pile: PileId, seq: u16, energy_e4: u32, out: &mut Vec<u8>)
     ykc::encode(seq.to_le_bytes(), &body, out);
 }
 
+/// Appends the record of the nth session of gun 1: half an hour, 20 kWh, one price; 166 bytes.
+pub fn push_record(pile: PileId, seq: u16, nth: u32, out: &mut Vec<u8>) {
+    let (energy, meter) = (Energy(200_000), u64::from(nth) * 200_000);
+    let end_ms = 1_764_000_000_000 + i64::from(nth) * 1_800_000;
+    let flat = RecordRate { price: Price(100_000), energy, energy_loss: energy, amount: Amount(200_000) };
+    let body = Record {
+        trade_no: TradeNo::compose(pile, Gun(1), end_ms - 1_800_000, u16::try_from(nth % 10_000).unwrap_or_default()),
+        pile,
+        gun: Gun(1),
+        start_time: Cp56::from_utc_ms(end_ms - 1_800_000),
+        end_time: Cp56::from_utc_ms(end_ms),
+        rates: RecordRates::Four([RecordRate::default(), RecordRate::default(), flat, RecordRate::default()]),
+        meter_start: MeterReading::new(meter),
+        meter_end: MeterReading::new(meter + 200_000),
+        total_energy: energy,
+        total_energy_loss: energy,
+        total_amount: Amount(200_000),
+        vin: Vin::NONE,
+        trade_flag: TradeFlag::App,
+        trade_time: Cp56::from_utc_ms(end_ms),
+        stop_reason: StopReason(0x40),
+        physical_card: Card::ZERO,
+    };
+    ykc::encode(seq.to_le_bytes(), &body, out);
+}
+
 /// What some bytes from the platform mean to a load generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -82,6 +109,8 @@ pub struct Seen {
     pub refused: u64,
     /// Heartbeats answered.
     pub heartbeats: u64,
+    /// Records accepted.
+    pub records: u64,
     /// Bytes or frames that could not be read.
     pub bad: u64,
 }
@@ -101,6 +130,12 @@ pub fn read(input: &[u8], replies: &mut Vec<u8>) -> Seen {
                 seen.consumed += consumed;
                 match (frame.kind, frame.message()) {
                     (kind::HEARTBEAT_ACK, Ok(_)) => seen.heartbeats += 1,
+                    (kind::RECORD_CONFIRM, Ok(ykc::Message::RecordConfirm(confirm)))
+                        if confirm.result() == RecordResult::Accepted =>
+                    {
+                        seen.records += 1;
+                    }
+                    (kind::RECORD_CONFIRM, _) => seen.bad += 1,
                     (kind::LOGIN_ACK, Ok(ykc::Message::LoginAck(ack))) if ack.result().code() == 0 => {
                         seen.logged_in += 1;
                     }
@@ -126,7 +161,9 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_protocol() {
         let pile = pile("32010600000001").unwrap();
-        let (mut beat, mut live) = (Vec::new(), Vec::new());
+        let (mut beat, mut live, mut record) = (Vec::new(), Vec::new(), Vec::new());
+        push_record(pile, 3, 7, &mut record);
+        assert_eq!(record.len(), 166);
         push_heartbeat(pile, 1, &mut beat);
         push_real_time(pile, 2, 5, &mut live);
         assert_eq!((beat.len(), live.len(), login_frame(pile).len()), (17, 68, 38));
@@ -137,12 +174,15 @@ mod tests {
         let pile = pile("32010600000001").unwrap();
         let mut bytes = frame(0, &ykc::LoginAck { pile, result: ykc::LoginResult::Ok });
         bytes.extend(frame(1, &ykc::HeartbeatAck { pile, gun: Gun(1), ack: 0 }));
+        let trade_no = TradeNo::compose(pile, Gun(1), 1_764_000_000_000, 1);
+        bytes.extend(frame(1, &ykc::RecordConfirm { trade_no, result: RecordResult::Accepted }));
+        bytes.extend(frame(1, &ykc::RecordConfirm { trade_no, result: RecordResult::Illegal }));
         bytes.extend(frame(2, &ykc::TimeSync { pile, time: Cp56::from_utc_ms(0) }));
         let whole = bytes.len();
         bytes.extend([0x68, 0x0D]);
         let mut replies = Vec::new();
         let seen = read(&bytes, &mut replies);
-        assert_eq!(seen, Seen { consumed: whole, logged_in: 1, refused: 0, heartbeats: 1, bad: 0 });
+        assert_eq!(seen, Seen { consumed: whole, logged_in: 1, refused: 0, heartbeats: 1, records: 1, bad: 1 });
         assert_eq!(replies.len(), 22, "a time sync is answered");
     }
 }
