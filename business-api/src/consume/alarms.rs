@@ -29,7 +29,7 @@ pub(super) fn note(work: &mut Work, event: &Envelope, alarm: &AlarmRaised) {
     }
     let (charger, connector, at_ms) = (event.charger.clone(), event.connector, event.received_at_ms);
     let code = clean(&alarm.code);
-    if let Some(order_no) = session(alarm).and_then(|session| work.by_session(&charger, session)) {
+    if let Some(order_no) = session(alarm).and_then(|session| work.by_session(&charger, session, at_ms)) {
         let over = if alarm.active { "" } else { ", over" };
         work.remark(&order_no, at_ms, "alarm", format!("{code}{over}"));
     }

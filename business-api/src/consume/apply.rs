@@ -8,7 +8,7 @@ use events::{
 
 use super::live::clean;
 use crate::{
-    order::{AnswerTo, Incoming, Input, Opening, Record, StartMode, Target, answered, incoming},
+    order::{AnswerTo, Incoming, Input, Opening, Record, SaidStart, StartMode, Target, answered, incoming},
     store::tokens::Token,
     work::Work,
 };
@@ -54,7 +54,9 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
     match heard {
         Incoming::Input { target, input } => {
             let orders = match target {
-                Target::Session(session) => work.by_session(charger, &session).into_iter().collect(),
+                Target::Session(session) => {
+                    work.by_session(charger, &session, event.occurred_at_ms).into_iter().collect()
+                }
                 Target::Connector(connector) => work.live_orders(charger, Some(connector)),
                 Target::Charger => work.live_orders(charger, None),
             };
@@ -64,7 +66,7 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
         }
         Incoming::Authorized { session, token, start_mode, tariff } => {
             check(&session)?;
-            if let Some(order_no) = work.by_session(charger, &session) {
+            if let Some(order_no) = work.by_session(charger, &session, event.occurred_at_ms) {
                 claim_orphan(work, event, &order_no, &token);
             } else {
                 let payer = payer_named(work, &token);
@@ -82,7 +84,7 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
             recorded(work, event, *record);
         }
         Incoming::Sampled(reading) => {
-            if let Some(order_no) = work.by_session(charger, &reading.session) {
+            if let Some(order_no) = work.by_session(charger, &reading.session, reading.at_ms) {
                 let meter_start = work.order(&order_no).and_then(|row| row.facts.order.meter_start);
                 if let Some(sample) = reading.relative(meter_start) {
                     work.keep_sample(&order_no, sample);
@@ -140,11 +142,15 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
     let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
     let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
     let queued_from_ms = offline.then_some(started_at_ms);
-    let found =
-        work.by_session(charger, &session).or_else(|| order_tag(token).and_then(|tag| work.by_tag(charger, &tag)));
+    let said = SaidStart { token: &clean(token), started_at_ms, meter_start };
+    let of_tag = || order_tag(token).and_then(|tag| work.by_tag(charger, &tag));
+    let found = work.by_start(charger, &session, said).or_else(of_tag);
     if let Some(order_no) = found {
         // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
-        let first = work.order(&order_no).is_some_and(|row| row.facts.order.has_no_start_yet());
+        let first = work.order(&order_no).is_some_and(|row| {
+            let order = &row.facts.order;
+            order.has_no_start_yet() && order.charger == charger
+        });
         give(work, &order_no, at_ms, input);
         claim_orphan(work, event, &order_no, token);
         if first {
@@ -169,7 +175,7 @@ fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
     {
         *text = clean(text);
     }
-    let found = work.by_session(charger, &record.session);
+    let found = work.by_record(charger, &record);
     let body = body.encode_to_vec();
     work.with_record(body, |work| match found {
         Some(order_no) => give(work, &order_no, at_ms, Input::Recorded(Box::new(record))),

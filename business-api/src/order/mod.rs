@@ -15,6 +15,7 @@ mod plausibility;
 mod policy;
 mod record;
 mod recorded;
+mod session;
 mod settle;
 mod start;
 mod state;
@@ -30,6 +31,7 @@ pub use open::{Opening, Placed, open};
 pub use plausibility::{Against, Implausible, Limits, plausible};
 pub use policy::Policy;
 pub use record::{CellEnergy, Digest, Protocol, Record, RecordError, StartMode};
+pub use session::SaidStart;
 pub use settle::{Facts, Settlement, bill_session, settle};
 pub use state::{
     CloseReason, EnergySource, Estimate, ExceptionCode, Hold, Order, RecordStatus, Settled, State, TimerKind,

@@ -45,6 +45,9 @@ pub struct Facts {
     pub held_because: String,
     /// Sum of the bill in parts, for lists: electricity, service (after discount), everything else, fen.
     pub fees_fen: Option<(i64, i64, i64)>,
+    /// The how-manieth session of its charger it is under its number, from 0.
+    #[serde(default)]
+    pub session_use: u32,
     /// The estimate that waits for somebody else's approval.
     #[serde(default)]
     pub estimate_asked: Option<EstimateAsked>,
@@ -72,6 +75,7 @@ impl Facts {
             waits_for_samples_since_ms: None,
             held_because: String::new(),
             fees_fen: None,
+            session_use: 0,
             estimate_asked: None,
         }
     }
@@ -235,6 +239,7 @@ impl Tx {
                 &o.charger,
                 o.connector,
                 o.session.clone(),
+                facts.session_use,
                 o.id_tag.clone(),
                 o.start_mode.name(),
                 o.payer.clone(),
@@ -255,11 +260,11 @@ impl Tx {
         let written = self
             .insert_rows(
                 "INSERT INTO orders (tenant_id, order_no, version, state, exception_code, station, charger, connector, session, \
-                 id_tag, start_mode, account, tariff, open, created_at_ms, started_at_ms, ended_at_ms, settled_at_ms, energy_e4, \
+                 session_use, id_tag, start_mode, account, tariff, open, created_at_ms, started_at_ms, ended_at_ms, settled_at_ms, energy_e4, \
                  total_fen, due_at_ms, facts, updated_at_ms)",
                 rows,
                 "ON CONFLICT (tenant_id, order_no) DO UPDATE SET version = excluded.version, state = excluded.state, \
-                 exception_code = excluded.exception_code, session = excluded.session, id_tag = excluded.id_tag, \
+                 exception_code = excluded.exception_code, session = excluded.session, session_use = excluded.session_use, id_tag = excluded.id_tag, \
                  account = excluded.account, open = excluded.open, started_at_ms = excluded.started_at_ms, \
                  ended_at_ms = excluded.ended_at_ms, settled_at_ms = COALESCE(orders.settled_at_ms, excluded.settled_at_ms), \
                  energy_e4 = excluded.energy_e4, total_fen = excluded.total_fen, due_at_ms = excluded.due_at_ms, \

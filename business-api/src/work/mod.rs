@@ -5,6 +5,7 @@
 
 mod effects;
 mod orders;
+mod sessions;
 mod settle;
 
 pub(crate) use settle::SAMPLES_WITHIN_MS;
@@ -119,7 +120,7 @@ pub(crate) struct Work {
     orders: HashMap<String, OrderRow>,
     /// State and exception at the beginning, for what is told to the outside.
     orders_changed: BTreeMap<String, Option<(&'static str, Option<&'static str>)>>,
-    by_session: HashMap<(String, String), String>,
+    by_session: HashMap<String, Vec<String>>,
     by_charger: HashMap<String, Vec<String>>,
     tariffs: HashMap<String, Rated>,
     samples: HashMap<String, Vec<Sample>>,
@@ -227,7 +228,7 @@ impl Work {
         let order = &row.facts.order;
         let order_no = order.order_no.clone();
         if let Some(session) = &order.session {
-            self.by_session.insert((order.charger.clone(), session.clone()), order_no.clone());
+            self.by_session.entry(session.clone()).or_default().push(order_no.clone());
         }
         self.by_charger.entry(order.charger.clone()).or_default().push(order_no.clone());
         self.orders.insert(order_no, row);

@@ -18,11 +18,6 @@ const DENSE_SAMPLES: u32 = 1_000;
 const SPARSE_MS: i64 = 60_000;
 
 impl Work {
-    /// The order of a session.
-    pub fn by_session(&self, charger: &str, session: &str) -> Option<String> {
-        self.by_session.get(&(charger.to_owned(), session.to_owned())).cloned()
-    }
-
     /// The order of a charger that waits for a start with this idTag.
     pub fn by_tag(&self, charger: &str, tag: &str) -> Option<String> {
         let waiting = |order_no: &&String| {
@@ -65,7 +60,9 @@ impl Work {
         let order_no = placed.order_no.clone();
         let station = self.chargers.get(&placed.charger).map(|view| view.station.clone()).unwrap_or_default();
         let step = open(placed, at_ms, opening, &self.rules.policy);
-        self.index(OrderRow { facts: Facts::new(step.order), station, version: 0 });
+        let mut facts = Facts::new(step.order);
+        facts.session_use = facts.order.session.as_ref().map_or(0, |session| self.uses(&facts.order.charger, session));
+        self.index(OrderRow { facts, station, version: 0 });
         self.orders_changed.insert(order_no.clone(), None);
         metrics::counter!(ORDERS_CREATED, "origin" => origin).increment(1);
         let mut inputs = VecDeque::new();
@@ -97,7 +94,7 @@ impl Work {
         input: &Input,
         inputs: &mut VecDeque<Input>,
     ) -> Result<(), Illegal> {
-        let Some(row) = self.orders.get_mut(order_no) else { return Ok(()) };
+        let Some(row) = self.orders.get(order_no) else { return Ok(()) };
         let step = match step(&row.facts.order, at_ms, input, &self.rules.policy) {
             Ok(step) => step,
             Err(illegal) => {
@@ -106,18 +103,20 @@ impl Work {
                 return Err(illegal);
             }
         };
-        if step.effects.is_empty() && step.order == row.facts.order {
+        let before = &row.facts.order;
+        if step.effects.is_empty() && step.order == *before {
             return Ok(());
         }
-        let before = &row.facts.order;
         let told = (before.state.name(), before.exception.map(|code| code.name()));
         self.orders_changed.entry(order_no.to_owned()).or_insert(Some(told));
-        if step.order.session != before.session
-            && let Some(session) = step.order.session.clone()
-        {
-            self.by_session.insert((step.order.charger.clone(), session), order_no.to_owned());
-        }
+        let named = step.order.session.clone().filter(|_| step.order.session != before.session);
+        let named = named.map(|session| (self.uses(&step.order.charger, &session), session));
+        let Some(row) = self.orders.get_mut(order_no) else { return Ok(()) };
         row.facts.order = step.order;
+        if let Some((session_use, session)) = named {
+            row.facts.session_use = session_use;
+            self.by_session.entry(session).or_default().push(order_no.to_owned());
+        }
         if row.facts.order.state.terminal() {
             // Nothing that it waited for matters any more.
             row.facts.timers.clear();
