@@ -45,6 +45,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(only_get)
         .with_state(admin)
 }
 
@@ -58,6 +60,15 @@ impl Admin {
         let now = real_ms();
         self.shared.turns.iter().filter(|turn| now - turn.load(Ordering::Relaxed) > limit).count()
     }
+}
+
+/// Plain text, as what is here.
+async fn nothing_here() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "here are /livez, /readyz, /status and /metrics\n")
+}
+
+async fn only_get() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n")
 }
 
 async fn livez(State(admin): State<Arc<Admin>>) -> impl IntoResponse {

@@ -10,13 +10,19 @@ use tokio::{
 use crate::common::{PATIENCE, Rig, registry};
 
 pub async fn get(rig: &Rig, path: &str) -> (u16, String) {
+    let (head, body) = ask(rig, "GET", path).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// Head and body of the answer.
+async fn ask(rig: &Rig, method: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(rig.gateway.admin_addr).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 #[tokio::test]
@@ -40,6 +46,20 @@ async fn health_status_and_metrics_are_served() {
         if metric.kind == gateway::telemetry::MetricKind::Counter {
             assert!(metrics.contains(metric.name), "{} is missing", metric.name);
         }
+    }
+    rig.drained().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_says_so_in_text() {
+    let rig = Rig::start().await;
+    for (method, path, code) in
+        [("GET", "/", 404), ("GET", "/livez/x", 404), ("POST", "/x", 404), ("POST", "/livez", 405)]
+    {
+        let (head, body) = ask(&rig, method, path).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{method} {path}: {head}");
+        assert!(head.to_lowercase().contains("content-type: text/plain; charset=utf-8"), "{method} {path}: {head}");
+        assert!(body.ends_with('\n'), "{body:?}");
     }
     rig.drained().await;
 }
