@@ -79,6 +79,9 @@ pub struct YkcConfig {
     pub piles_per_connection: usize,
     /// Send the platform's time (0x56) after login and once a day.
     pub sync_time: bool,
+    /// When other prices hold, connected chargers are sent them (0x58) at this pace per second, over all shards, each when all its
+    /// guns are idle. 0 = they are not, and ask at their next login.
+    pub tariffs_per_second: u32,
 }
 
 impl Default for YkcConfig {
@@ -92,6 +95,7 @@ impl Default for YkcConfig {
             record_wait_ms: 600_000,
             piles_per_connection: 64,
             sync_time: true,
+            tariffs_per_second: 100,
         }
     }
 }

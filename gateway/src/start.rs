@@ -23,7 +23,10 @@ use crate::{
     admin::{self, Admin},
     claims,
     command::{self, HeldCommands},
-    registry::{LiveSessions, RemoteTags, Replica, follow},
+    registry::{
+        LiveSessions, RemoteTags, Replica, follow,
+        prices::{Prices, Teller, tell_prices},
+    },
     session::{Settings, TradeCounter},
     shard::{
         self, Listeners, Shared,
@@ -67,6 +70,7 @@ pub(crate) async fn start(
         log,
         replica: Arc::new(Replica::default()),
         live: LiveSessions::default(),
+        prices: Prices::default(),
         tags: RemoteTags::default(),
         trades: TradeCounter::new(u32::try_from(real_ms().rem_euclid(5_000)).unwrap_or(0)),
         admission: Admission::new(&config.limits),
@@ -135,6 +139,7 @@ pub(crate) async fn start(
         } => ready?,
     }
 
+    let prices = tokio::spawn(tell_prices(Teller::new(Arc::clone(&shared)), stop_followers.clone()));
     let (ykc_addr, ocpp_addr, listeners) = open_listeners(&shared.config, shards)?;
     let mut ends = Vec::new();
     for (index, listeners) in (0_u16..).zip(listeners) {
@@ -143,7 +148,12 @@ pub(crate) async fn start(
     admin.listening.store(true, Ordering::Release);
     tracing::info!(shards, ykc = ?ykc_addr, ocpp = ?ocpp_addr, admin = %admin_addr, "the gateway is open");
 
-    let followers = [("registry replica", registry), ("command follower", commands), ("claims follower", claims)];
+    let followers = [
+        ("registry replica", registry),
+        ("command follower", commands),
+        ("claims follower", claims),
+        ("teller of prices", prices),
+    ];
     let join = tokio::spawn(async move {
         let _guards = (followers_guard, admin_guard);
         supervise(&shared, &admin, ends, followers, shutdown).await
@@ -204,16 +214,17 @@ async fn supervise(
     shared: &Arc<Shared>,
     admin: &Admin,
     ends: Vec<ShardEnd>,
-    followers: [(&'static str, JoinHandle<()>); 3],
+    followers: [(&'static str, JoinHandle<()>); 4],
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let (threads, mut ended): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
-    let [(a_name, mut a), (b_name, mut b), (c_name, mut c)] = followers;
+    let [(a_name, mut a), (b_name, mut b), (c_name, mut c), (d_name, mut d)] = followers;
     let died = tokio::select! {
         () = shutdown.cancelled() => None,
         _ = &mut a => Some(a_name),
         _ = &mut b => Some(b_name),
         _ = &mut c => Some(c_name),
+        _ = &mut d => Some(d_name),
         _ = futures::future::select_all(ended.iter_mut()) => Some("a shard"),
     };
     if let Some(part) = died {

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use codecs::ykc::{
-    Balance, BalanceResult, BalanceUpdate, Card, Cp56, Gun, GunState, Message, ModelSet, Outcome, Parameters,
-    Permission, PileId, ReadRealTime, Reboot, RebootWhen, RemoteStart, RemoteStop, StartFailure, StopFailure, TimeSync,
-    TradeFlag, TradeNo, kind,
+    Balance, BalanceResult, BalanceUpdate, BillingModel, Card, Cp56, Gun, GunState, Message, ModelSet, Outcome,
+    Parameters, Permission, PileId, ReadRealTime, Reboot, RebootWhen, RemoteStart, RemoteStop, StartFailure,
+    StopFailure, TimeSync, TradeFlag, TradeNo, kind,
 };
 use platform::{Got, YkcPlatform, config, until};
 use simulator::{ChargerConfig, Fleet, SessionPlan};
@@ -103,6 +103,30 @@ async fn remote_start_and_stop() {
     assert_eq!(reply.result(), Outcome::Ok);
     let outcome = fleet.stop(Instant::now() + Duration::from_secs(5)).await;
     assert_eq!((outcome.unsettled, outcome.ledger.sessions.len(), outcome.ledger.open()), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_pushed_tariff_is_named_at_the_next_login_and_fetched_anew_where_it_differs() {
+    let platform = YkcPlatform::start().await;
+    let fleet = ready(&platform, 600).await;
+    until("the tariff", || (!platform.of_kind(kind::MODEL_REQUEST).is_empty()).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    platform.send(1, &ModelSet(BillingModel { model_no: [2, 3], ..platform::model(pile()) }));
+    let got = answer(&platform, kind::MODEL_SET_REPLY, 0).await;
+    let Message::ModelSetReply(reply) = got.message() else { panic!() };
+    assert_eq!(reply.result(), Outcome::Ok);
+    for (connection, named) in [(2, [2, 3]), (3, [1, 0])] {
+        platform.cut();
+        let of = |kind| platform.of_kind(kind).into_iter().find(|got| got.connection == connection);
+        let check = until("the check", || of(kind::MODEL_CHECK)).await;
+        let Message::ModelCheck(check) = check.message() else { panic!() };
+        assert_eq!(check.model_no(), named);
+        if named != [1, 0] {
+            until("the fetch", || of(kind::MODEL_REQUEST)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    fleet.stop(Instant::now() + Duration::from_secs(5)).await;
 }
 
 #[tokio::test]

@@ -260,6 +260,7 @@ impl Connection {
                 Note::MoneyUnanswered(count) => metrics.money_unanswered.increment(u64::from(count)),
                 Note::StartUnrecorded => metrics.starts_unrecorded.increment(1),
                 Note::Command(outcome) => metrics.command(outcome),
+                Note::Push(outcome) => metrics.pushed(outcome),
                 Note::Quirk(quirk) => metrics.quirk(quirk),
             }
         }

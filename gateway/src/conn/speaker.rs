@@ -146,9 +146,11 @@ impl Speaker {
         match (self, news) {
             (Self::Ykc(session), News::Fenced) => session.on_fenced(cx, seat, fx),
             (Self::Ykc(session), News::Removed) => session.on_removed(cx, seat, fx),
+            (Self::Ykc(session), News::Tariff) => session.on_tariff(cx, seat, fx),
             (Self::Ocpp(speaker), News::Fenced) => speaker.session.on_fenced(seat, fx),
             (Self::Ocpp(speaker), News::Removed) => speaker.session.on_removed(seat, fx),
-            (Self::Upgrade | Self::Gone, _) => {}
+            // OCPP 1.6 has no prices.
+            (Self::Ocpp(_), News::Tariff) | (Self::Upgrade | Self::Gone, _) => {}
         }
     }
 

@@ -91,13 +91,17 @@ impl Follower<'_> {
     fn take(&mut self, record: &Record) {
         let shared = self.shared;
         match shared.replica.apply(&record.key, record.payload.as_deref()) {
-            Ok(Change::Charger(id)) => {
+            Ok(Change::Charger { id, rebound }) => {
+                if rebound {
+                    shared.prices.charger(id);
+                }
                 let barred = shared.live.find(id).is_some_and(|seat| !shared.replica.admits(seat.tenant, id));
                 if barred {
                     self.barred.insert(id.into());
                 }
             }
-            Ok(Change::Token | Change::Tariff(_)) => {}
+            Ok(Change::Tariff(id)) => shared.prices.tariff(id),
+            Ok(Change::Token) => {}
             // A newer business side may write what this version does not know: skip, say so, go on.
             Err(error) => {
                 tracing::warn!(offset = record.position.offset, %error, "a registry record was skipped");

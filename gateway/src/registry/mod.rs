@@ -3,6 +3,7 @@
 
 pub mod follow;
 pub mod live;
+pub(crate) mod prices;
 pub mod replica;
 pub mod tags;
 

@@ -1,9 +1,13 @@
 //! The replica of `biz.registry.v1` in memory: login, authorisation and tariff answers come from here, in microseconds,
 //! also while the business side is down.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -41,8 +45,13 @@ pub enum ReplicaError {
 pub enum Change<'k> {
     /// A card, VIN or id tag: asked for when it is used.
     Token,
-    /// This charger.
-    Charger(&'k str),
+    /// A charger.
+    Charger {
+        /// Which one.
+        id: &'k str,
+        /// It was known before, and another tariff is bound to it now.
+        rebound: bool,
+    },
     /// This tariff, `<tenant>/<id>`.
     Tariff(&'k str),
 }
@@ -70,9 +79,12 @@ impl Replica {
             Some(bytes) => Some(RegistryEntry::decode(bytes)?.value.ok_or(ReplicaError::Kind)?),
             None => None,
         };
+        let mut rebound = false;
         match (kind, value) {
             ("charger", Some(Value::Charger(charger))) => {
-                self.chargers.insert(rest.into(), Arc::new(charger));
+                let charger = Arc::new(charger);
+                let before = self.chargers.insert(rest.into(), Arc::clone(&charger));
+                rebound = before.is_some_and(|before| before.tariff != charger.tariff);
             }
             ("token", Some(Value::Token(token))) => {
                 self.tokens.insert(rest.to_ascii_lowercase().into(), Arc::new(token));
@@ -94,7 +106,7 @@ impl Replica {
             _ => return Err(ReplicaError::Key),
         }
         Ok(match kind {
-            "charger" => Change::Charger(rest),
+            "charger" => Change::Charger { id: rest, rebound },
             "tariff" => Change::Tariff(rest),
             _ => Change::Token,
         })
@@ -127,8 +139,13 @@ impl Replica {
     /// The billing model of a tariff group that holds on the local day of `wall_ms`.
     #[must_use]
     pub fn billing_model(&self, tenant: u64, tariff: &str, wall_ms: i64) -> Option<BillingModel> {
-        let tariff = self.tariffs.get(format!("{tenant}/{tariff}").as_str()).map(|entry| Arc::clone(&entry))?;
-        let today = local_day(wall_ms);
+        self.model_on(&format!("{tenant}/{tariff}"), local_day(wall_ms))
+    }
+
+    /// The billing model of a tariff group, `<tenant>/<id>`, that holds on a local day.
+    #[must_use]
+    pub fn model_on(&self, tariff: &str, today: i64) -> Option<BillingModel> {
+        let tariff = self.tariffs.get(tariff).map(|entry| Arc::clone(&entry))?;
         tariff
             .versions
             .iter()
@@ -136,6 +153,22 @@ impl Replica {
             .filter(|version| version.effective_to.is_none_or(|end| today < i64::from(end)))
             .max_by_key(|version| version.effective_from)
             .and_then(|version| version.model.clone())
+    }
+
+    /// Every tariff group, `<tenant>/<id>`.
+    pub(crate) fn tariffs(&self) -> Vec<Box<str>> {
+        self.tariffs.iter().map(|entry| entry.key().clone()).collect()
+    }
+
+    /// Every charger to which one of these tariff groups is bound. Goes over all chargers; nobody who reads waits for it.
+    pub(crate) fn bound_to(&self, tariffs: &HashSet<Box<str>>) -> Vec<Box<str>> {
+        let mut key = String::new();
+        let mut bound = |charger: &Charger| {
+            key.clear();
+            let _ = write!(key, "{}/{}", charger.tenant, charger.tariff); // a String takes everything
+            tariffs.contains(key.as_str())
+        };
+        self.chargers.iter().filter(|entry| bound(entry)).map(|entry| entry.key().clone()).collect()
     }
 
     /// Everything that was in the topic when the gateway started has been read.

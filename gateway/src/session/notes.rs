@@ -87,6 +87,8 @@ pub enum Note {
     StartUnrecorded,
     /// A command was answered.
     Command(CommandOutcome),
+    /// A billing model that was sent to a pile because its prices changed, and what became of that.
+    Push(PushOutcome),
     /// The peer deviates from the standard and is served nevertheless.
     Quirk(&'static str),
 }
@@ -211,6 +213,35 @@ impl LoginResult {
             Self::NoSubprotocol => "no_subprotocol",
             Self::TooManyPiles => "too_many_piles",
             Self::Busy => "busy",
+        }
+    }
+}
+
+/// What became of a billing model that was sent (0x58) because prices changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PushOutcome {
+    /// 0x57 said yes.
+    Accepted,
+    /// 0x57 said no.
+    Rejected,
+    /// No 0x57 in time.
+    NoAnswer,
+    /// The connection ended before.
+    ConnectionLost,
+}
+
+impl PushOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::NoAnswer, Self::ConnectionLost];
+
+    /// The label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::NoAnswer => "no_answer",
+            Self::ConnectionLost => "connection_lost",
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum News {
     Fenced,
     /// The registry has the charger no more, or has disabled it.
     Removed,
+    /// Another billing model may hold for the charger.
+    Tariff,
 }
 
 /// A message to a shard.

@@ -30,7 +30,7 @@ use crate::{
     accept::{Admission, Handshakes, Rate},
     command::HeldCommands,
     publish::Publisher,
-    registry::{Address, LiveSessions, RemoteTags, Replica, Seat},
+    registry::{Address, LiveSessions, RemoteTags, Replica, Seat, prices::Prices},
     session::{Context, Effects, Event, Now, Settings, TradeCounter},
     telemetry::Metrics,
 };
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub log: Arc<dyn EventLog>,
     pub replica: Arc<Replica>,
     pub live: LiveSessions,
+    pub prices: Prices,
     pub tags: RemoteTags,
     pub held: HeldCommands,
     pub trades: TradeCounter,

@@ -6,7 +6,7 @@ use events::{log::SpoolHealth, proto::CommandOutcome, topic::Topic};
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{COMMAND_OUTCOMES, OCPP_KINDS, PROTOCOLS, QUIRKS, Refusal, YKC_KINDS, outcome_label};
-use crate::session::{CloseReason, LoginResult, Malformed};
+use crate::session::{CloseReason, LoginResult, Malformed, PushOutcome};
 
 /// The handles. Look-ups by label go over arrays and small maps, never through the recorder.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub struct Metrics {
     pub(crate) command_before_start: Counter,
     pub(crate) command_unreadable: Counter,
     pub(crate) commands_held: Gauge,
+    tariff_pushes: [Counter; PushOutcome::ALL.len()],
     pub(crate) registry: [Gauge; 3],
     pub(crate) panics: Counter,
     pub(crate) draining: Gauge,
@@ -109,6 +110,7 @@ impl Metrics {
             command_before_start: cl("evgate_commands_skipped_total", "reason", "before_start"),
             command_unreadable: cl("evgate_commands_skipped_total", "reason", "unreadable"),
             commands_held: metrics::gauge!("evgate_commands_held"),
+            tariff_pushes: PushOutcome::ALL.map(|outcome| cl("evgate_tariff_pushes_total", "outcome", outcome.label())),
             registry: ["charger", "token", "tariff"]
                 .map(|kind| metrics::gauge!("evgate_registry_entries", "kind" => kind)),
             panics: c("evgate_session_panics_total"),
@@ -152,6 +154,12 @@ impl Metrics {
 
     pub(crate) fn command(&self, outcome: CommandOutcome) {
         if let Some(counter) = self.commands.get(&(outcome as i32)) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn pushed(&self, outcome: PushOutcome) {
+        if let Some(counter) = self.tariff_pushes.get(outcome as usize) {
             counter.increment(1);
         }
     }

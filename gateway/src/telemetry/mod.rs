@@ -9,7 +9,7 @@ use metrics::Unit;
 pub use self::handles::Metrics;
 pub(crate) use self::handles::Wire;
 
-use crate::session::{CloseReason, LoginResult, Malformed};
+use crate::session::{CloseReason, LoginResult, Malformed, PushOutcome};
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,11 @@ pub fn catalogue() -> Vec<Metric> {
             vec![("reason", vec!["not_here", "answered", "duplicate", "before_start", "unreadable"])],
         ),
         gauge("evgate_commands_held", "Commands that wait for their charger to log in here.", vec![]),
+        counter(
+            "evgate_tariff_pushes_total",
+            "Billing models (0x58) sent to YKC chargers because prices changed, by outcome of the try.",
+            vec![("outcome", PushOutcome::ALL.map(PushOutcome::label).to_vec())],
+        ),
         gauge(
             "evgate_registry_entries",
             "Entries of the registry replica.",

@@ -22,6 +22,7 @@ mod malformed_ykc;
 mod money_acked_after_log;
 mod ocpp_session;
 mod panicking_session;
+mod prices_pushed;
 mod record_without_number;
 mod retry_at_another_node;
 mod slow_reader;

@@ -2,11 +2,13 @@
 
 use codecs::error::FrameError;
 use codecs::ykc::{self as codec, Flag, Gun, GunState, Scan, ScanOptions, StartMode, TradeNo, Vin};
-use events::proto::envelope::Body;
+use events::{prost::Message as _, proto::envelope::Body, registry::RegistryEntry};
 use gateway::session::{CloseReason, Effects, What, ykc::YkcSession};
 
+use proptest::prelude::*;
+
 use crate::common::{
-    registry::{CARD, PILE, PILE_B, PILE_OFF},
+    registry::{self, CARD, PILE, PILE_B, PILE_OFF},
     steps::{Case, Wanted, World, check},
     ykc,
 };
@@ -45,6 +47,17 @@ enum Do {
     Removed,
     /// The same is told of a seat that the pile had before.
     OldSeatRemoved,
+    /// 0x13 of a gun that does nothing.
+    Idle(u8),
+    /// Prices change, and the pile's session hears that they may have.
+    Reprice(u32),
+    /// It hears that, and they have not.
+    Told,
+    /// 0x57 yes and no.
+    Took,
+    Refused,
+    /// 0x09.
+    Ask,
     /// The connection is lost; the next step is on a new one.
     Reconnect,
 }
@@ -86,6 +99,10 @@ impl Rig {
             Card => self.hear(&swipe()),
             Charging(n) => self.hear(&ykc::real_time(PILE, GunState::Charging, true, ykc::trade(PILE, n))),
             Unplugged => self.hear(&ykc::real_time(PILE, GunState::Idle, false, no_trade)),
+            Idle(gun) => self.hear(&ykc::idle(PILE, gun)),
+            Took => self.hear(&codec::ModelSetReply { pile: ykc::pile(PILE), result: codec::Outcome::Ok }),
+            Refused => self.hear(&codec::ModelSetReply { pile: ykc::pile(PILE), result: codec::Outcome::Failed }),
+            Ask => self.hear(&codec::ModelRequest { pile: ykc::pile(PILE) }),
             Record(n) => self.hear(&ykc::record(PILE, ykc::trade(PILE, n))),
             CutRecord => {
                 let body = &body_of(&ykc::record(PILE, ykc::trade(PILE, 1)))[..60];
@@ -120,8 +137,13 @@ impl Rig {
         if let Wait(ms) = step {
             self.world.mono_ms += ms;
         }
+        if let Reprice(model_no) = step {
+            let tariff = RegistryEntry { value: Some(registry::priced(model_no)) }.encode_to_vec();
+            self.world.replica.apply(registry::tariff_key().as_bytes(), Some(&tariff)).unwrap();
+        }
         let (mut fx, cx) = (Effects::default(), self.world.cx(0));
         match step {
+            Reprice(_) | Told => self.session.on_tariff(&cx, &self.world.live.find(PILE).unwrap(), &mut fx),
             Durable(nth) => self.session.on_ack(&cx, self.tickets[nth], true, &mut fx),
             Failed(nth) => self.session.on_ack(&cx, self.tickets[nth], false, &mut fx),
             Wait(_) => self.session.on_tick(&cx, false, &mut fx),
@@ -349,6 +371,100 @@ const CASES: &[Case<Do>] = &[
             (Durable(2), "0x40:00#7 | - | -"),
         ],
     ),
+    (
+        "new prices are sent once every gun has been heard of and is idle, and once only",
+        &[
+            IN,
+            (Reprice(2), NOTHING),
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Wait(1), NOTHING),
+            (Idle(2), "- | StatusChanged MeterSampled | -"),
+            (Wait(1), "0x58#0 | - | -"),
+            (Told, NOTHING),
+            (Took, "- | TariffChecked | -"),
+            (Wait(1), NOTHING),
+            (Told, NOTHING),
+            (Reprice(3), "0x58#1 | - | -"),
+        ],
+    ),
+    (
+        "a gun that says nothing for a minute does not charge",
+        &[IN, (Reprice(2), NOTHING), (Wait(59_999), NOTHING), (Wait(1), "0x58#0 | - | -")],
+    ),
+    (
+        "a pile that charges is told when its last gun is idle, and then what holds then",
+        &[
+            IN,
+            (Idle(2), "- | StatusChanged MeterSampled | -"),
+            (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Reprice(2), NOTHING),
+            (Wait(60_000), NOTHING),
+            (Reprice(3), NOTHING),
+            (Unplugged, "- | SessionEnded StatusChanged MeterSampled | -"),
+            (Wait(1), "0x58#0 | - | -"),
+            (Took, "- | TariffChecked | -"),
+            (Wait(1), NOTHING),
+        ],
+    ),
+    (
+        "who has asked meanwhile is not sent it again",
+        &[
+            IN,
+            (Charging(1), "- | SessionStarted StatusChanged MeterSampled | -"),
+            (Reprice(2), NOTHING),
+            (Ask, "0x0a#2 | TariffChecked | -"),
+            (Unplugged, "- | SessionEnded StatusChanged MeterSampled | -"),
+            (Wait(60_000), NOTHING),
+            (Told, NOTHING),
+        ],
+    ),
+    (
+        "prices do not change between a start and its session",
+        &[
+            IN,
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Idle(2), "- | StatusChanged MeterSampled | -"),
+            (Card, "- | SessionAuthorized! | -"),
+            (Durable(0), "0x32:01/00#3 | - | -"),
+            (Reprice(2), NOTHING),
+            (Wait(60_000), NOTHING),
+            (Beat, "0x04#4 | - | -"),
+            (Wait(29_999), NOTHING),
+            (Wait(1), "0x58#0 | - | -"),
+        ],
+    ),
+    (
+        "prices that change while others are on their way are sent after those",
+        &[
+            IN,
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Idle(2), "- | StatusChanged MeterSampled | -"),
+            (Reprice(2), "0x58#0 | - | -"),
+            (Reprice(3), NOTHING),
+            (Took, "- | TariffChecked | -"),
+            (Wait(1), "0x58#1 | - | -"),
+        ],
+    ),
+    (
+        "a pile that does not take its prices is sent them three times, and that is told until it has them",
+        &[
+            IN,
+            (Wait(60_000), NOTHING),
+            (Reprice(2), "0x58#0 | - | -"),
+            (Refused, NOTHING),
+            (Wait(59_999), NOTHING),
+            (Beat, "0x04#2 | - | -"),
+            (Wait(1), "0x58#1 | - | -"),
+            (Wait(29_999), NOTHING),
+            (Wait(1), NOTHING),
+            (Beat, "0x04#3 | - | -"),
+            (Wait(60_000), "0x58#2 | - | -"),
+            (Refused, "- | alarm:tariff_not_taken:true | -"),
+            (Wait(60_000), NOTHING),
+            (Told, "0x58#3 | - | -"),
+            (Ask, "0x0a#5 | alarm:tariff_not_taken:false TariffChecked | -"),
+        ],
+    ),
     ("a silent pile has left", &[IN, (Wait(89_999), NOTHING), (Wait(1), "- | Disconnected | silent")]),
     (
         "a stream of garbage is not trusted, and one good frame begins the count anew",
@@ -415,4 +531,63 @@ fn only_what_the_round_trip_proves_counts_as_a_wrong_clock() {
         });
         assert_eq!(told, Some(skew_ms), "{took_ms} {charger_ms}");
     }
+}
+
+proptest! {
+    /// Whatever happens in whatever order: prices are sent to an idle pile only, one model at a time, the one that holds; and in the
+    /// end a pile that takes them has those that hold.
+    #[test]
+    fn prices_reach_an_idle_pile_and_no_other(
+        steps in proptest::collection::vec((0..9_u8, 1..40_000_u64), 1..60)
+    ) {
+        let mut rig = Rig::new();
+        let (mut newest, mut holds, mut charging, mut begun) = (0x0100, 0x0100, false, 0);
+        // A model that was sent, and when.
+        let mut sent: Option<(u32, u64)> = None;
+        rig.step(Login(PILE));
+        let end = [(0, 0), (4, 0), (6, 45_000), (6, 45_000), (1, 0), (2, 0), (6, 1), (2, 0), (6, 1)];
+        for (what, ms) in steps.into_iter().chain(end) {
+            let step = match what {
+                0 => Reprice(newest + 1),
+                1 => Told,
+                2 if sent.is_some() => Took,
+                3 if sent.is_some() => Refused,
+                4 => Unplugged,
+                5 => Idle(2),
+                6 => Wait(ms),
+                7 => Charging(begun + 1),
+                _ => Beat,
+            };
+            match step {
+                Reprice(model_no) => newest = model_no,
+                Took => holds = sent.take().map_or(holds, |(model_no, _)| model_no),
+                Refused => sent = None,
+                Unplugged => charging = false,
+                Charging(n) => (charging, begun) = (true, n),
+                _ => {}
+            }
+            // It is never silent for so long that it has left.
+            rig.step(Beat);
+            for model_no in models(&rig.step(step).out) {
+                prop_assert!(!charging, "sent to a pile that charges");
+                prop_assert_eq!(model_no, newest);
+                let now = rig.world.mono_ms;
+                prop_assert!(sent.is_none_or(|(_, at)| now >= at + 30_000), "two on their way");
+                sent = Some((model_no, now));
+            }
+        }
+        prop_assert_eq!(holds, newest);
+    }
+}
+
+/// The numbers of the models that were sent (0x58).
+fn models(mut bytes: &[u8]) -> Vec<u32> {
+    let mut found = Vec::new();
+    while let Scan::Frame { frame, consumed } = codec::scan(bytes, ScanOptions::default()) {
+        if frame.kind == codec::kind::MODEL_SET {
+            found.push(u32::from(frame.body[7]) << 8 | u32::from(frame.body[8]));
+        }
+        bytes = &bytes[consumed..];
+    }
+    found
 }

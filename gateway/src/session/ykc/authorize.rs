@@ -65,18 +65,24 @@ impl YkcSession {
     }
 
     /// True if the ticket was that of a start.
-    pub(super) fn on_start_ack(&mut self, ticket: u32, durable: bool, fx: &mut Effects) -> bool {
-        self.answer_start(|start| start.ticket == ticket, durable, fx)
+    pub(super) fn on_start_ack(&mut self, now_ms: u64, ticket: u32, durable: bool, fx: &mut Effects) -> bool {
+        self.answer_start(now_ms, |start| start.ticket == ticket, durable, fx)
     }
 
     /// Starts that the log has not confirmed in time: what it says later is not heard any more.
     pub(super) fn refuse_late_starts(&mut self, cx: &Context<'_>, fx: &mut Effects) {
         let late = |start: &WaitingStart| cx.now.mono_ms.saturating_sub(start.since_ms) >= cx.settings.start_ms;
-        while self.answer_start(late, false, fx) {}
+        while self.answer_start(cx.now.mono_ms, late, false, fx) {}
     }
 
     /// Answers the first such start; false if there is none.
-    fn answer_start(&mut self, is: impl Fn(&WaitingStart) -> bool, recorded: bool, fx: &mut Effects) -> bool {
+    fn answer_start(
+        &mut self,
+        now_ms: u64,
+        is: impl Fn(&WaitingStart) -> bool,
+        recorded: bool,
+        fx: &mut Effects,
+    ) -> bool {
         let Some(starts) = &mut self.starts else { return false };
         let Some(index) = starts.0.iter().position(is) else { return false };
         let mut start = starts.0.remove(index);
@@ -84,10 +90,10 @@ impl YkcSession {
             self.starts = None;
         }
         let here = |pile: &Pile| pile.voice.seat.epoch == start.epoch && !pile.voice.seat.is_fenced() && !pile.leaving;
-        if !self.piles.iter().any(here) {
-            return true;
-        }
-        if !recorded {
+        let Some(pile) = self.piles.iter_mut().find(|pile| here(pile)) else { return true };
+        if recorded {
+            pile.let_start(now_ms);
+        } else {
             // The nearest word that the protocol has for "not now, and it is not the card".
             (start.answer.grant, start.answer.refusal) = (Grant::Refused, Refusal::PileDisabled);
             start.answer.balance = Balance(0);

@@ -71,6 +71,9 @@ impl YkcSession {
                 } else {
                     cx.settings.answer_ms
                 };
+                if reply == kind::REMOTE_START_REPLY {
+                    pile.let_start(cx.now.mono_ms);
+                }
                 pile.pending.push(Pending {
                     command: Arc::clone(command),
                     reply,
@@ -186,8 +189,14 @@ impl Pile {
         })
     }
 
-    fn in_flight(&self, reply: u8, gun: Option<Gun>) -> bool {
+    pub(super) fn in_flight(&self, reply: u8, gun: Option<Gun>) -> bool {
         self.pending.iter().any(|pending| pending.reply == reply && pending.gun == gun && !pending.told)
+            || reply == kind::MODEL_SET_REPLY && self.push_in_flight()
+    }
+
+    /// A remote start is not answered, or its driver has time to plug in.
+    pub(super) fn starts_in_flight(&self) -> bool {
+        self.pending.iter().any(|pending| pending.reply == kind::REMOTE_START_REPLY)
     }
 
     pub(super) fn answer(
@@ -251,6 +260,7 @@ impl Pile {
         let mut pending = self.pending.remove(index);
         let ok = reply.result().code() == 1;
         if ok {
+            self.let_start(cx.now.mono_ms);
             self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
         } else {
             let code = format!("{:02x}", reply.failure().code());

@@ -114,6 +114,16 @@ impl Pile {
         self.guns.iter().any(|gun| !gun.trade_no.is_zero())
     }
 
+    /// Every gun is known to do nothing, and none is about to begin.
+    pub(super) fn is_idle(&self, now_ms: u64) -> bool {
+        let heard = self.guns.iter().filter(|gun| gun.state != NEVER).count();
+        let charges = |gun: &Gun| !gun.trade_no.is_zero() || gun.state == GunState::Charging.code();
+        (heard >= usize::from(self.gun_count) || now_ms >= self.heard_all_ms)
+            && now_ms >= self.start_until_ms
+            && !self.guns.iter().any(charges)
+            && !self.starts_in_flight()
+    }
+
     pub(super) fn on_real_time(&mut self, cx: &Context<'_>, view: &RealTimeView<'_>, fx: &mut Effects) {
         let connector = u32::from(view.gun().number());
         if !self.pending.is_empty()

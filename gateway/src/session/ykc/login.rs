@@ -3,7 +3,7 @@
 use codecs::ykc::{self, LoginView};
 use events::proto::{Connected, Protocol, envelope::Body as EventBody};
 
-use super::{Pile, YkcSession};
+use super::{Pile, YkcSession, push::ALL_HEARD_MS};
 use crate::{
     publish::protocol_matches,
     session::{Class, CloseReason, Context, Effects, LoginResult, Note, Voice},
@@ -61,6 +61,12 @@ impl YkcSession {
                     told_ms: cx.now.wall_ms,
                     unanswered: 0,
                     leaving: false,
+                    gun_count: login.gun_count(),
+                    refuses_prices: false,
+                    holds: 0,
+                    push: None,
+                    heard_all_ms: cx.now.mono_ms + ALL_HEARD_MS,
+                    start_until_ms: 0,
                 });
                 self.piles.len() - 1
             }

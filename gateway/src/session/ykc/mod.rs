@@ -5,6 +5,7 @@ mod authorize;
 mod commands;
 mod live;
 mod login;
+mod push;
 mod record;
 mod tariff;
 
@@ -19,7 +20,7 @@ use events::{
     proto::{Disconnected, VendorMessage, envelope::Body as EventBody},
 };
 
-use self::{authorize::WaitingStarts, commands::Pending, live::Gun, record::RecordAnswer};
+use self::{authorize::WaitingStarts, commands::Pending, live::Gun, push::Push, record::RecordAnswer};
 use super::{Class, CloseReason, Context, Effects, Malformed, Note, Voice, pending::Money};
 use crate::{registry::Seat, translate};
 
@@ -58,6 +59,18 @@ struct Pile {
     unanswered: u8,
     /// The registry has it no more: it is answered what it told us, and then it goes.
     leaving: bool,
+    /// Guns that it named at login.
+    gun_count: u8,
+    /// The business side was told that it does not take its prices.
+    refuses_prices: bool,
+    /// Fingerprint of the billing model that it has; 0 = not known.
+    holds: u64,
+    /// A billing model that it has to be sent.
+    push: Option<Box<Push>>,
+    /// Monotonic ms: from then on we have heard of every gun that charges.
+    heard_all_ms: u64,
+    /// Monotonic ms: until then a start that was let through may begin.
+    start_until_ms: u64,
 }
 
 impl YkcSession {
@@ -195,7 +208,7 @@ impl YkcSession {
 
     /// The log confirmed a money event or a start, or failed to.
     pub fn on_ack(&mut self, cx: &Context<'_>, ticket: u32, durable: bool, fx: &mut Effects) {
-        if self.on_start_ack(ticket, durable, fx) {
+        if self.on_start_ack(cx.now.mono_ms, ticket, durable, fx) {
             return;
         }
         if !durable {
@@ -289,8 +302,11 @@ impl YkcSession {
             fx.close(CloseReason::Silent);
             return;
         }
-        for pile in &mut self.piles {
-            pile.expire(cx, fx);
+        for index in 0..self.piles.len() {
+            if let Some(pile) = self.piles.get_mut(index) {
+                pile.expire(cx, fx);
+                self.push_model(cx, index, fx);
+            }
         }
     }
 
@@ -318,7 +334,7 @@ impl YkcSession {
             || self.money.len() > 0
             || self.starts.is_some()
             || self.piles.len() > 1
-            || self.piles.iter().any(|pile| !pile.pending.is_empty())
+            || self.piles.iter().any(Pile::has_deadlines)
     }
 
     /// A goodbye now would interrupt something.
@@ -359,9 +375,15 @@ impl YkcSession {
 }
 
 impl Pile {
+    /// Something waits for time to pass. A model that waits for the end of a session does not: a frame brings that.
+    fn has_deadlines(&self) -> bool {
+        !self.pending.is_empty() || self.push.is_some() && !self.is_charging()
+    }
+
     /// Its connection is gone or another one has it: what it was asked is told lost, and that it left.
     fn finish(&mut self, cx: &Context<'_>, reason: CloseReason, fx: &mut Effects) {
         self.lose_commands(cx, fx);
+        self.lose_push(fx);
         // Fails if a newer login holds the charger: then it did not leave.
         if cx.live.release(&self.voice.seat) {
             let body = EventBody::Disconnected(Disconnected { reason: reason.label().to_owned() });

@@ -8,7 +8,7 @@ use events::{
 
 use super::Pile;
 use crate::{
-    session::{Class, Context, Effects},
+    session::{Class, Context, Effects, Malformed, PushOutcome},
     translate,
 };
 
@@ -43,6 +43,10 @@ impl Pile {
         let result = if same { CheckResult::Same } else { CheckResult::Differs };
         let ack = ykc::ModelCheckAck { pile: self.id, model_no, result };
         ykc::encode_styled(seq, &ack, style, &mut fx.out);
+        match model.as_ref().filter(|_| same) {
+            Some(model) => self.has(cx, model, fx),
+            None => self.holds = 0,
+        }
         let body = TariffChecked {
             model_no: hex::encode(check.model_no()),
             same,
@@ -59,7 +63,8 @@ impl Pile {
         self.delivered(cx, &model, fx);
     }
 
-    fn delivered(&mut self, cx: &Context<'_>, model: &BillingModel, fx: &mut Effects) {
+    pub(super) fn delivered(&mut self, cx: &Context<'_>, model: &BillingModel, fx: &mut Effects) {
+        self.has(cx, model, fx);
         let body = TariffChecked {
             model_no: hex::encode(translate::ykc::model_no(model)),
             same: true,
@@ -72,8 +77,11 @@ impl Pile {
     /// 0x57: says nothing about which model, but only one 0x58 is in flight.
     pub(super) fn on_model_set_reply(&mut self, cx: &Context<'_>, result: u8, fx: &mut Effects) {
         let Some(pending) = self.take_pending(kind::MODEL_SET_REPLY, None) else {
-            fx.malformed(crate::session::Malformed::Unasked);
-            return;
+            if !self.push_in_flight() {
+                fx.malformed(Malformed::Unasked);
+            }
+            let outcome = if result == 1 { PushOutcome::Accepted } else { PushOutcome::Rejected };
+            return self.push_ended(cx, outcome, fx);
         };
         if result == 1
             && let Some(events::commands::command::Action::SetTariff(set)) = &pending.command.action

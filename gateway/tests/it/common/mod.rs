@@ -59,20 +59,25 @@ impl Rig {
     }
 
     pub async fn over(log: Arc<MemoryLog>, change: impl FnOnce(&mut Config)) -> Self {
-        Self::at(log, 0, change).await
+        Self::at(log, Clock::REAL, 0, change).await
     }
 
     /// Another gateway over a log, with a clock that is ahead (of which it makes epochs).
     pub async fn node(log: Arc<MemoryLog>, name: &str, ahead_ms: i64) -> Self {
-        Self::at(log, ahead_ms, |config| name.clone_into(&mut config.node)).await
+        Self::at(log, Clock::REAL, ahead_ms, |config| name.clone_into(&mut config.node)).await
     }
 
-    async fn at(log: Arc<MemoryLog>, ahead_ms: i64, change: impl FnOnce(&mut Config)) -> Self {
+    /// A gateway by another clock.
+    pub async fn clocked(log: Arc<MemoryLog>, platform: Clock) -> Self {
+        Self::at(log, platform, 0, |_| {}).await
+    }
+
+    async fn at(log: Arc<MemoryLog>, platform: Clock, ahead_ms: i64, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = quick();
         change(&mut config);
         let stop = CancellationToken::new();
         let (log_of, render) = (Arc::clone(&log) as Arc<dyn EventLog>, rendered());
-        let clocks = Clocks { platform: Clock::REAL, epochs: Clock { origin_ms: ahead_ms, ..Clock::REAL } };
+        let clocks = Clocks { platform, epochs: Clock { origin_ms: ahead_ms, ..Clock::REAL } };
         let gateway = gateway::start(config, log_of, clocks, render, stop.clone());
         let gateway = tokio::time::timeout(PATIENCE, gateway).await.unwrap().unwrap();
         Self { log, gateway, stop }

@@ -39,10 +39,37 @@ pub fn model() -> BillingModel {
     }
 }
 
+/// The tariff of the tests, whose only version has this model number and prices of its own.
+pub fn priced(model_no: u32) -> Value {
+    let model = BillingModel {
+        model_no,
+        energy_price_p5: vec![100_000 + model_no; 4],
+        content_hash: format!("h{model_no}"),
+        ..model()
+    };
+    let version = TariffVersion { version: "v2".into(), effective_from: 0, effective_to: None, model: Some(model) };
+    Value::Tariff(Tariff { tenant: TENANT, id: "S01/1".into(), versions: vec![version] })
+}
+
+/// Where [`priced`] belongs.
+pub fn tariff_key() -> String {
+    format!("tariff/{TENANT}/S01/1")
+}
+
 /// One more pile.
 pub fn pile(log: &MemoryLog, id: &str) {
-    let (charger, protocol) = (id.to_owned(), "ykc".to_owned());
-    let pile = Charger { tenant: TENANT, charger, protocol, enabled: true, connectors: 2, ..Charger::default() };
+    bind(log, id, "");
+}
+
+/// One more pile, with the tariff of the tests.
+pub fn bound_pile(log: &MemoryLog, id: &str) {
+    bind(log, id, "S01/1");
+}
+
+fn bind(log: &MemoryLog, id: &str, tariff: &str) {
+    let (charger, protocol, tariff) = (id.to_owned(), "ykc".to_owned(), tariff.to_owned());
+    let pile =
+        Charger { tenant: TENANT, charger, protocol, tariff, enabled: true, connectors: 2, ..Charger::default() };
     put(log, &format!("charger/{id}"), Value::Charger(pile));
 }
 

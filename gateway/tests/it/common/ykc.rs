@@ -163,6 +163,11 @@ pub fn real_time(id: &str, state: GunState, plugged: bool, trade_no: TradeNo) ->
     }
 }
 
+/// A gun that does nothing.
+pub fn idle(id: &str, gun: u8) -> ykc::RealTime {
+    ykc::RealTime { gun: Gun(gun), ..real_time(id, GunState::Idle, false, TradeNo::ZERO) }
+}
+
 pub fn record(id: &str, trade_no: TradeNo) -> ykc::Record {
     let rate = RecordRate {
         price: Price(110_000),
