@@ -30,6 +30,7 @@ on_both! {
     what_the_log_forgot_is_forgotten
     a_letter_too_large_for_the_log_keeps_nothing_back
     lists_are_filtered_and_paged
+    a_dismissed_letter_waits_for_nobody_and_loses_nothing
 }
 
 /// Not in the registry file.
@@ -368,4 +369,54 @@ async fn lists_are_filtered_and_paged(on: On) {
     let mut tx = app.store.read(TenantId(1002)).await.unwrap();
     let theirs = tx.dead_letters(TenantId(1002), &LetterFilter::default(), (i64::MAX, i64::MAX, ""), 9).await.unwrap();
     assert_eq!(theirs.len(), 1);
+}
+
+async fn a_dismissed_letter_waits_for_nobody_and_loses_nothing(on: On) {
+    let mut app = App::start(on).await;
+    gateway_letter(&app, b"1001", YKC, &[0x68, 4, 0, 0xff]);
+    charge(&app, STRANGER, 1);
+    let all = letters(&app, "&dismissed=false", 4).await;
+    let path = |letter: &Value| format!("/v1/dead-letters/{}", id(letter));
+    let dismiss = async |app: &App, letter: &Value, because: &str| {
+        app.post(&format!("{}/dismiss", path(letter)), json!({"because": because})).await
+    };
+    // Why has to be said, and only its owner says it.
+    for because in ["", "  ", "a\nb", &"x".repeat(401)] {
+        let refused = dismiss(&app, &all[0], because).await.problem(422, "invalid_value");
+        assert_eq!(refused["errors"][0]["pointer"], "/because");
+    }
+    let (at, key, body) = (format!("{}/dismiss", path(&all[0])), [("idempotency-key", "d")], json!({"because": "x"}));
+    app.call("POST", &at, OTHER_KEY, &key, Some(&body)).await.problem(404, "not_found");
+    for letter in &all {
+        let body = dismiss(&app, letter, "settled by hand").await.expect(200);
+        assert_eq!(
+            (&body["dismissed"]["by"], &body["dismissed"]["because"]),
+            (&json!("api:demo"), &json!("settled by hand"))
+        );
+        dismiss(&app, letter, "for another reason").await.problem(409, "dismissed_before");
+    }
+    letters(&app, "&dismissed=true", 4).await;
+    letters(&app, "&dismissed=false", 0).await;
+    // Read once more from the log it is still the same letter, with its bytes, and nobody has to look at it.
+    let log = app.published(Topic::DeviceDlq, 4).await;
+    app.halt().await;
+    for record in &log {
+        let headers: Vec<(&str, &[u8])> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), &**value)).collect();
+        let append =
+            Append { topic: Topic::DeviceDlq, key: &record.key, payload: record.payload.as_deref(), headers: &headers };
+        app.log.append(append, Ack::None).unwrap();
+    }
+    app.run().await;
+    app.until("/status", |body| body["parts"]["dead_letters"]["figures"]["waiting"] == 0).await;
+    let whole = app.get(&path(&all[3])).await.expect(200);
+    assert_eq!((&whole["dismissed"]["because"], &whole["redriven"]), (&json!("settled by hand"), &Value::Null));
+    assert!(whole["payload_hex"].as_str().is_some_and(|hex| !hex.is_empty()));
+    // Whoever thinks better of it gives the events back after all.
+    register(&app).await;
+    for letter in letters(&app, "&dismissed=true", 4).await.iter().rev().filter(|it| it["redrivable"] == true) {
+        redrive(&app, letter).await.expect(202);
+    }
+    let summary = app.until("/v1/summary", |body| body["orders"] == json!({"COMPLETED": 1})).await;
+    assert_eq!(summary["booked_fen"], 2147);
 }

@@ -42,6 +42,7 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             let at = "2026-03-10T12:00:00+08:00";
             json!({"energy_kwh": "1", "started_at": at, "ended_at": at, "reason": "r"})
         }
+        "/v1/dead-letters/{letter}/dismiss" => json!({"because": "r"}),
         _ => json!({}),
     };
     let mut routes: Vec<(&str, &str)> = Vec::new();

@@ -1,4 +1,4 @@
-//! `evgate dlq`: what was put aside, and giving events back. Works on the database, beside running processes; what is redriven
+//! `evgate dlq`: what was put aside, giving events back, and leaving letters alone. Works on the database, beside running processes; what is redriven
 //! leaves through the outbox as soon as an API process runs.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use business_api::{
     Store, TenantId,
-    dead_letters::{self, NOBODY, RedriveError, head_json, whole_json},
+    dead_letters::{self, DismissError, NOBODY, RedriveError, head_json, whole_json},
     store::{
         DbError,
         dead_letters::{Letter, LetterFilter, WholeLetter},
@@ -47,6 +47,9 @@ pub enum DlqCommand {
     /// Give events back to the topic they came from
     #[command(after_help = REDRIVE_HELP)]
     Redrive(RedriveArgs),
+    /// Leave letters alone for good: they stay, and no longer wait
+    #[command(after_help = DISMISS_HELP)]
+    Dismiss(DismissArgs),
 }
 
 /// Which letters.
@@ -78,7 +81,7 @@ pub struct Where {
 pub struct ListArgs {
     #[command(flatten)]
     pub which: Which,
-    /// Only those that nobody has redriven
+    /// Only those that nobody has redriven or dismissed
     #[arg(long)]
     pub waiting: bool,
     /// At most so many, 1 to 10000
@@ -125,13 +128,29 @@ pub struct RedriveArgs {
     pub at: Where,
 }
 
+/// `evgate dlq dismiss`.
+#[derive(Debug, Args)]
+pub struct DismissArgs {
+    /// As `evgate dlq list` names them
+    #[arg(value_name = "LETTER", required = true)]
+    pub letters: Vec<String>,
+    /// Why; kept with the letter
+    #[arg(long, value_name = "TEXT")]
+    pub because: String,
+    /// Who does this; kept with the letter
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    pub by: String,
+    #[command(flatten)]
+    pub at: Where,
+}
+
 const LIST_HELP: &str = "\
 Examples:
   evgate dlq list --waiting
   evgate dlq list --charger 10010001000001 --json | jq .reason
 
 A line per letter: id, when it was put aside, tenant (- is nobody's that is known), charger, origin, reason, and when it was
-redriven. What the letters are and what to do about each reason: docs/dead-letters.md
+redriven, or \"dismissed\". What the letters are and what to do about each reason: docs/dead-letters.md
 ";
 
 const SHOW_HELP: &str = "\
@@ -147,9 +166,18 @@ Examples:
   evgate dlq redrive 6f1c2a90d34b5e7788990a1b2c3d4e5f
   evgate dlq redrive --reason unknown_charger --charger 10010001000001
 
-Letters by filter go oldest first, and only those that nobody has redriven. An event that was applied after all
+Letters by filter go oldest first, and only those that nobody has redriven or dismissed. An event that was applied after all
 changes nothing; one that fails again becomes a new letter. The events leave as soon as an API process runs.
 Exit 1: a named letter was redriven before, or holds a charger's message instead of an event. Exit 65: there is none.
+";
+
+const DISMISS_HELP: &str = "\
+Examples:
+  evgate dlq dismiss 6f1c2a90d34b5e7788990a1b2c3d4e5f --because \"settled by hand, order 2603...\"
+
+A dismissed letter no longer counts as waiting. It keeps its bytes for as long as the log keeps them, and may still be
+redriven by name.
+Exit 1: a letter was dismissed before. Exit 64: no reason. Exit 65: there is no such letter.
 ";
 
 /// Letters redriven between two looks at what is left.
@@ -164,6 +192,7 @@ pub fn run(args: &DlqArgs) -> Outcome {
         DlqCommand::List(args) => &args.at,
         DlqCommand::Show(args) => &args.at,
         DlqCommand::Redrive(args) => &args.at,
+        DlqCommand::Dismiss(args) => &args.at,
     };
     let mut config = Config::load(at.config.config.as_deref(), std::env::vars()).or_exit(Exit::Usage)?;
     if let Some(folder) = &at.data {
@@ -187,25 +216,28 @@ pub fn run(args: &DlqArgs) -> Outcome {
             DlqCommand::List(args) => list(&store, args).await.or_exit(Exit::Unavailable),
             DlqCommand::Show(args) => show(&store, args).await,
             DlqCommand::Redrive(args) => redrive(&store, args, clock.now_ms()).await,
+            DlqCommand::Dismiss(args) => dismiss(&store, args, clock.now_ms()).await,
         };
         store.close().await;
         outcome
     })
 }
 
-fn filter(which: &Which, redriven: Option<bool>) -> LetterFilter {
+/// `waiting`: only those that nobody has redriven or dismissed.
+fn filter(which: &Which, waiting: bool) -> LetterFilter {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     LetterFilter {
         topic: text(&which.topic),
         reason: text(&which.reason),
         charger: text(&which.charger),
-        redriven,
+        redriven: waiting.then_some(false),
+        dismissed: waiting.then_some(false),
         ..LetterFilter::default()
     }
 }
 
 async fn list(store: &Store, args: &ListArgs) -> anyhow::Result<Exit> {
-    let filter = filter(&args.which, args.waiting.then_some(false));
+    let filter = filter(&args.which, args.waiting);
     let limit = i64::from(args.limit);
     let mut found: Vec<(TenantId, Letter)> = Vec::new();
     for tenant in dead_letters::owners(store).await? {
@@ -221,10 +253,12 @@ async fn list(store: &Store, args: &ListArgs) -> anyhow::Result<Exit> {
             writeln!(out, "{json}")?;
             continue;
         }
+        let dismissed = letter.dismissed.is_some();
         let text = |pointer: &str| json.pointer(pointer).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
         let (letter, at, charger) = (text("/letter"), text("/put_aside_at"), text("/charger"));
         let (origin, reason, redriven) = (text("/origin/topic"), text("/reason"), text("/redriven/at"));
-        writeln!(out, "{letter}  {at}  {:<6} {charger:<20} {origin:<15} {reason:<28} {redriven}", name(*tenant))?;
+        let done = if redriven == "-" && dismissed { "dismissed".to_owned() } else { redriven };
+        writeln!(out, "{letter}  {at}  {:<6} {charger:<20} {origin:<15} {reason:<28} {done}", name(*tenant))?;
     }
     Ok(Exit::Ok)
 }
@@ -324,9 +358,40 @@ async fn redrive(store: &Store, args: &RedriveArgs, now_ms: i64) -> Outcome {
         let why = anyhow!("which letters? Name them, or say --topic, --reason or --charger");
         return Err(Failure::new(Exit::Usage, why));
     }
-    let done = all(store, &filter(&args.which, Some(false)), &by, now_ms).await.or_exit(Exit::Unavailable)?;
+    let done = all(store, &filter(&args.which, true), &by, now_ms).await.or_exit(Exit::Unavailable)?;
     println!("{done} redriven");
     Ok(Exit::Ok)
+}
+
+async fn dismiss(store: &Store, args: &DismissArgs, now_ms: i64) -> Outcome {
+    let by = format!("cli:{}", args.by);
+    let mut exit = Exit::Ok;
+    for id in &args.letters {
+        let (tenant, _) = find(store, id).await?;
+        match leave(store, tenant, id, &by, &args.because, now_ms).await {
+            Ok(()) => println!("{id} is dismissed"),
+            Err(DismissError::Db(error)) => return Err(Failure::new(Exit::Unavailable, error)),
+            Err(error @ DismissError::NoReason) => return Err(Failure::new(Exit::Usage, error)),
+            Err(error) => {
+                exit = Exit::Failed;
+                say(format_args!("evgate dlq: {id}: {error}"));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+async fn leave(
+    store: &Store,
+    tenant: TenantId,
+    id: &str,
+    by: &str,
+    because: &str,
+    now_ms: i64,
+) -> Result<(), DismissError> {
+    let mut tx = store.write(tenant).await?;
+    dead_letters::dismiss(&mut tx, tenant, id, by, because, now_ms).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn give_back(

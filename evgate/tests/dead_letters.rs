@@ -55,6 +55,7 @@ fn letter(offset: i64, source: Source, reason: &str, payload: &[u8]) -> WholeLet
             bytes: 0,
             appended_at_ms: 1_773_115_800_000 + offset,
             redriven: None,
+            dismissed: None,
         },
         key: CHARGER.into(),
         payload: Some(payload.to_vec()),
@@ -130,6 +131,22 @@ async fn letters_are_listed_shown_and_given_back() {
     assert_eq!(queued(&store).await.len(), 4);
     let waiting = said(&["dlq", "list", "--waiting"], data, 0);
     assert_eq!(waiting.lines().count(), 2, "{waiting}");
+    // Left alone: what cannot be given back, and what nobody wants to be. By filter neither is taken again, by name it may.
+    said(&["dlq", "dismiss", "letter-4"], data, 64);
+    said(&["dlq", "dismiss", "letter-4", "--because", " "], data, 64);
+    said(&["dlq", "dismiss", "letter-6", "--because", "x"], data, 65);
+    said(&["dlq", "dismiss", "letter-4", "letter-2", "--because", "settled by hand"], data, 0);
+    said(&["dlq", "dismiss", "letter-4", "--because", "other"], data, 1);
+    assert_eq!(said(&["dlq", "list", "--waiting"], data, 0), "");
+    assert_eq!(said(&["dlq", "list"], data, 0).matches("dismissed").count(), 2);
+    let json: Value = serde_json::from_str(&said(&["dlq", "show", "--json", "letter-4"], data, 0)).unwrap();
+    assert_eq!(
+        (&json["dismissed"]["by"], &json["dismissed"]["because"]),
+        (&"cli:ann".into(), &"settled by hand".into())
+    );
+    assert!(json["payload_hex"].as_str().unwrap().starts_with("680d0003"), "the bytes stay");
+    assert_eq!(said(&["dlq", "redrive", "--reason", "impossible"], data, 0), "0 redriven\n");
+    said(&["dlq", "redrive", "letter-2"], data, 0);
     store.close().await;
 }
 

@@ -35,6 +35,11 @@ pub fn head_json(letter: &Letter) -> Value {
             "by": redriven.by,
             "times": redriven.times,
         })),
+        "dismissed": letter.dismissed.as_ref().map(|dismissed| json!({
+            "at": instant_text(dismissed.at_ms),
+            "by": dismissed.by,
+            "because": dismissed.because,
+        })),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Dead letters: what a record in a dead-letter topic says of itself, and giving an event back to the topic it came from.
+//! Dead letters: what a record in a dead-letter topic says of itself, giving an event back to the topic it came from, and leaving
+//! a letter alone for good.
 //!
 //! A redriven event goes through the consumer like any other and is idempotent by its content; one that cannot be applied again
 //! becomes another letter, which says how often that was.
@@ -92,6 +93,7 @@ pub(crate) fn read(record: &Record) -> (u64, WholeLetter) {
         bytes: record.payload.as_ref().map_or(0, |payload| i64::try_from(payload.len()).unwrap_or(i64::MAX)),
         appended_at_ms: record.appended_at_ms,
         redriven: None,
+        dismissed: None,
     };
     let (key, payload) = (record.key.to_vec(), record.payload.as_ref().map(|payload| payload.to_vec()));
     (tenant, WholeLetter { letter, key, payload, headers })
@@ -210,4 +212,40 @@ pub async fn redrive(
     ]);
     tx.push_outbox(vec![Outgoing { topic, key, payload, headers }], now_ms).await?;
     Ok(())
+}
+
+/// Longest reason of a dismissal, characters.
+pub const BECAUSE_MAX: usize = TEXT_MAX;
+
+/// Why a letter was not dismissed.
+#[derive(Debug, thiserror::Error)]
+pub enum DismissError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error("there is no such dead letter")]
+    Unknown,
+    #[error("the reason has 1 to {BECAUSE_MAX} printable characters")]
+    NoReason,
+    #[error("it was dismissed before")]
+    Before,
+}
+
+/// Writes down that a letter is left alone: it no longer waits for anybody. Its bytes stay, and it may still be redriven.
+///
+/// # Errors
+/// See [`DismissError`]; nothing is then to be committed.
+pub async fn dismiss(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: &str,
+    by: &str,
+    because: &str,
+    now_ms: i64,
+) -> Result<(), DismissError> {
+    let said = !because.trim().is_empty() && because.chars().count() <= BECAUSE_MAX;
+    if !said || because.chars().any(char::is_control) {
+        return Err(DismissError::NoReason);
+    }
+    tx.dead_letter(tenant, id).await?.ok_or(DismissError::Unknown)?;
+    if tx.mark_dismissed(tenant, id, now_ms, by, because).await? { Ok(()) } else { Err(DismissError::Before) }
 }

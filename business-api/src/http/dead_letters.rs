@@ -1,4 +1,4 @@
-//! Dead letters: what could not be applied or read, and giving events back.
+//! Dead letters: what could not be applied or read, giving events back, and leaving letters alone.
 
 use axum::{Json, extract::State as AxumState, http::StatusCode, response::Response};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    dead_letters::{self, RedriveError, head_json, whole_json},
+    dead_letters::{self, DismissError, RedriveError, head_json, whole_json},
     store::{
         Tx,
         dead_letters::{LetterFilter, WholeLetter},
@@ -27,6 +27,7 @@ pub(super) struct ListQuery {
     reason: Option<String>,
     charger: Option<String>,
     redriven: Option<bool>,
+    dismissed: Option<bool>,
     from: Option<String>,
     to: Option<String>,
 }
@@ -42,6 +43,7 @@ pub(super) async fn list(
         reason: query.reason.unwrap_or_default(),
         charger: query.charger.unwrap_or_default(),
         redriven: query.redriven,
+        dismissed: query.dismissed,
         from_ms: cursor::instant("from", query.from, i64::MIN)?,
         to_ms: cursor::instant("to", query.to, i64::MAX)?,
     };
@@ -126,4 +128,39 @@ fn refused(error: RedriveError) -> Problem {
             Problem::conflict("redriven_before", "it was redriven before; `\"force\": true` does it again")
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dismissal {
+    because: String,
+}
+
+pub(super) async fn dismiss(
+    caller: Caller,
+    AxumState(state): AxumState<State>,
+    InPath(id): InPath<String>,
+    key: IdempotencyKey,
+    body: InBody<Dismissal>,
+) -> Result<Response, Problem> {
+    let mut tx = state.store.write(caller.tenant).await?;
+    load(&mut tx, &caller, &id).await?; // first of all, as above
+    let path = format!("/v1/dead-letters/{id}/dismiss");
+    let now_ms = state.clock.now_ms();
+    let once = Once { caller: &caller, path: &path, key: &key, body_hash: &body.hash, now_ms };
+    if let Some(earlier) = once.earlier(&mut tx).await? {
+        return Ok(earlier);
+    }
+    let by = format!("api:{}", caller.client);
+    let outcome = match dead_letters::dismiss(&mut tx, caller.tenant, &id, &by, &body.value.because, now_ms).await {
+        Ok(()) => {
+            let body = whole_json(&load(&mut tx, &caller, &id).await?);
+            Ok(Answer { status: StatusCode::OK, location: None, body })
+        }
+        Err(DismissError::Db(error)) => Err(error.into()),
+        Err(DismissError::Unknown) => Err(unknown()),
+        Err(error @ DismissError::NoReason) => Err(Problem::field("invalid_value", "/because", error.to_string())),
+        Err(error @ DismissError::Before) => Err(Problem::conflict("dismissed_before", error.to_string())),
+    };
+    once.finish(&state.store, tx, outcome).await
 }

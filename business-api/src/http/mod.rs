@@ -83,6 +83,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/v1/dead-letters", get(dead_letters::list)),
         ("/v1/dead-letters/{letter}", get(dead_letters::one)),
         ("/v1/dead-letters/{letter}/redrive", post(dead_letters::redrive)),
+        ("/v1/dead-letters/{letter}/dismiss", post(dead_letters::dismiss)),
         ("/v1/summary", get(summary::summary)),
         ("/openapi.json", get(openapi::document)),
         ("/docs", get(openapi::page)),

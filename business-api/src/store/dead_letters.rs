@@ -45,6 +45,15 @@ pub struct Redriven {
     pub times: i64,
 }
 
+/// That a person decided to leave a letter alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dismissed {
+    /// UTC ms.
+    pub at_ms: i64,
+    pub by: String,
+    pub because: String,
+}
+
 /// A letter without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
@@ -68,6 +77,7 @@ pub struct Letter {
     /// By the log's real clock, UTC ms.
     pub appended_at_ms: i64,
     pub redriven: Option<Redriven>,
+    pub dismissed: Option<Dismissed>,
 }
 
 /// A letter whole.
@@ -88,6 +98,7 @@ pub struct LetterFilter {
     pub reason: String,
     pub charger: String,
     pub redriven: Option<bool>,
+    pub dismissed: Option<bool>,
     /// Put aside at or after, UTC ms.
     pub from_ms: i64,
     /// Put aside before, UTC ms.
@@ -97,22 +108,32 @@ pub struct LetterFilter {
 impl Default for LetterFilter {
     fn default() -> Self {
         let any = String::new;
-        Self { topic: any(), reason: any(), charger: any(), redriven: None, from_ms: i64::MIN, to_ms: i64::MAX }
+        Self {
+            topic: any(),
+            reason: any(),
+            charger: any(),
+            redriven: None,
+            dismissed: None,
+            from_ms: i64::MIN,
+            to_ms: i64::MAX,
+        }
     }
 }
 
 const HEAD: &str = "letter, topic, log_partition, log_offset, source, origin_topic, origin_partition, origin_offset, reason, detail, \
     charger, attempts, COALESCE(CAST(LENGTH(payload) AS BIGINT), 0) AS bytes, appended_at_ms, redriven_at_ms, redriven_by, \
-    redriven_times";
+    redriven_times, dismissed_at_ms, dismissed_by, dismissed_because";
 
 const FILTER: &str = "tenant_id = $1 AND ($2 = '' OR topic = $2 OR origin_topic = $2) AND ($3 = '' OR reason = $3) \
     AND ($4 = '' OR charger = $4) AND ($5 = -1 OR CASE WHEN redriven_at_ms IS NULL THEN 0 ELSE 1 END = $5) \
-    AND appended_at_ms >= $6 AND appended_at_ms < $7";
+    AND ($6 = -1 OR CASE WHEN dismissed_at_ms IS NULL THEN 0 ELSE 1 END = $6) AND appended_at_ms >= $7 AND appended_at_ms < $8";
 
 fn letter(row: &Row) -> Result<Letter, DbError> {
     let topic = row.text("topic")?;
     let origin = row.opt_int("origin_partition")?.zip(row.opt_int("origin_offset")?);
     let redriven = row.opt_int("redriven_at_ms")?.zip(row.opt_text("redriven_by")?);
+    let dismissed = row.opt_int("dismissed_at_ms")?.zip(row.opt_text("dismissed_by")?);
+    let dismissed = dismissed.zip(row.opt_text("dismissed_because")?);
     let (origin_topic, times) = (row.text("origin_topic")?, row.int("redriven_times")?);
     Ok(Letter {
         id: row.text("letter")?,
@@ -128,12 +149,14 @@ fn letter(row: &Row) -> Result<Letter, DbError> {
         bytes: row.int("bytes")?,
         appended_at_ms: row.int("appended_at_ms")?,
         redriven: redriven.map(|(at_ms, by)| Redriven { at_ms, by, times }),
+        dismissed: dismissed.map(|((at_ms, by), because)| Dismissed { at_ms, by, because }),
     })
 }
 
 fn filtered(tenant: TenantId, filter: &LetterFilter) -> Vec<super::Arg> {
-    let redriven = filter.redriven.map_or(-1, i64::from);
-    args![tenant, &filter.topic, &filter.reason, &filter.charger, redriven, filter.from_ms, filter.to_ms]
+    let whether = |wanted: Option<bool>| wanted.map_or(-1, i64::from);
+    let (redriven, dismissed) = (whether(filter.redriven), whether(filter.dismissed));
+    args![tenant, &filter.topic, &filter.reason, &filter.charger, redriven, dismissed, filter.from_ms, filter.to_ms]
 }
 
 impl Tx {
@@ -188,8 +211,8 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<Letter>, DbError> {
         let sql = format!(
-            "SELECT {HEAD} FROM dead_letters WHERE {FILTER} AND (appended_at_ms, log_offset, letter) < ($8, $9, $10) \
-             ORDER BY appended_at_ms DESC, log_offset DESC, letter DESC LIMIT $11"
+            "SELECT {HEAD} FROM dead_letters WHERE {FILTER} AND (appended_at_ms, log_offset, letter) < ($9, $10, $11) \
+             ORDER BY appended_at_ms DESC, log_offset DESC, letter DESC LIMIT $12"
         );
         let mut args = filtered(tenant, filter);
         args.extend(args![appended_at_ms, offset, id, limit]);
@@ -207,8 +230,8 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<Letter>, DbError> {
         let sql = format!(
-            "SELECT {HEAD} FROM dead_letters WHERE {FILTER} AND source = $8 \
-             ORDER BY appended_at_ms, log_partition, log_offset LIMIT $9"
+            "SELECT {HEAD} FROM dead_letters WHERE {FILTER} AND source = $9 \
+             ORDER BY appended_at_ms, log_partition, log_offset LIMIT $10"
         );
         let mut args = filtered(tenant, filter);
         args.extend(args![Source::Consumer.name(), limit]);
@@ -247,13 +270,30 @@ impl Tx {
         Ok(self.execute(sql, args![tenant, id, at_ms, by, again]).await? == 1)
     }
 
-    /// Letters that nobody has redriven.
+    /// Writes down that a letter is left alone, and why; false when it was before.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn mark_dismissed(
+        &mut self,
+        tenant: TenantId,
+        id: &str,
+        at_ms: i64,
+        by: &str,
+        because: &str,
+    ) -> Result<bool, DbError> {
+        let sql = "UPDATE dead_letters SET dismissed_at_ms = $3, dismissed_by = $4, dismissed_because = $5 \
+                   WHERE tenant_id = $1 AND letter = $2 AND dismissed_at_ms IS NULL";
+        Ok(self.execute(sql, args![tenant, id, at_ms, by, because]).await? == 1)
+    }
+
+    /// Letters that nobody has redriven or dismissed.
     ///
     /// # Errors
     /// What the database says.
     pub async fn dead_letters_waiting(&mut self, tenant: TenantId, source: Source) -> Result<i64, DbError> {
         let sql = "SELECT COUNT(*) AS waiting FROM dead_letters \
-                   WHERE tenant_id = $1 AND source = $2 AND redriven_at_ms IS NULL";
+                   WHERE tenant_id = $1 AND source = $2 AND redriven_at_ms IS NULL AND dismissed_at_ms IS NULL";
         let row = self.one(sql, args![tenant, source.name()]).await?;
         row.map_or(Ok(0), |row| row.int("waiting"))
     }
