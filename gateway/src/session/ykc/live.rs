@@ -118,10 +118,8 @@ impl Pile {
     pub(super) fn is_idle(&self, now_ms: u64) -> bool {
         let heard = self.guns.iter().filter(|gun| gun.state != NEVER).count();
         let charges = |gun: &Gun| !gun.trade_no.is_zero() || gun.state == GunState::Charging.code();
-        (heard >= usize::from(self.gun_count) || now_ms >= self.heard_all_ms)
-            && now_ms >= self.start_until_ms
-            && !self.guns.iter().any(charges)
-            && !self.starts_in_flight()
+        let all_heard = heard >= usize::from(self.gun_count) && !self.let_start;
+        (all_heard || now_ms >= self.unsure_until_ms) && !self.guns.iter().any(charges) && !self.starts_in_flight()
     }
 
     pub(super) fn on_real_time(&mut self, cx: &Context<'_>, view: &RealTimeView<'_>, fx: &mut Effects) {

@@ -65,8 +65,8 @@ impl YkcSession {
                     refuses_prices: false,
                     holds: 0,
                     push: None,
-                    heard_all_ms: cx.now.mono_ms + ALL_HEARD_MS,
-                    start_until_ms: 0,
+                    unsure_until_ms: cx.now.mono_ms + ALL_HEARD_MS,
+                    let_start: false,
                 });
                 self.piles.len() - 1
             }

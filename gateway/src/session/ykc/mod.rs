@@ -67,10 +67,10 @@ struct Pile {
     holds: u64,
     /// A billing model that it has to be sent.
     push: Option<Box<Push>>,
-    /// Monotonic ms: from then on we have heard of every gun that charges.
-    heard_all_ms: u64,
-    /// Monotonic ms: until then a start that was let through may begin.
-    start_until_ms: u64,
+    /// Until then a gun may charge that we have not heard of: since the login, or because a start was let through. Monotonic, ms.
+    unsure_until_ms: u64,
+    /// A start was let through.
+    let_start: bool,
 }
 
 impl YkcSession {

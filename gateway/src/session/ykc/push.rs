@@ -85,7 +85,7 @@ impl YkcSession {
 impl Pile {
     /// A start was let through: its gun is not idle until it has had its time.
     pub(super) fn let_start(&mut self, now_ms: u64) {
-        self.start_until_ms = now_ms + START_MS;
+        (self.let_start, self.unsure_until_ms) = (true, now_ms + START_MS);
     }
 
     pub(super) fn push_in_flight(&self) -> bool {
