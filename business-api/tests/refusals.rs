@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{App, KEY, On, contract};
+use support::{App, KEY, OTHER_KEY, On, YKC, contract};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -13,6 +13,7 @@ use tokio::{
 on_both! {
     errors_of_the_http_library_are_problems_too
     no_route_takes_a_parameter_that_the_document_does_not_name
+    two_of_what_there_is_one_of_are_refused
 }
 
 /// Sends bytes, reads to the end.
@@ -75,4 +76,40 @@ async fn no_route_takes_a_parameter_that_the_document_does_not_name(on: On) {
     }
     assert!(asked > 25, "{asked}");
     app.get("/v1/orders?limit=1").await.expect(200);
+}
+
+/// Silently taking one of two is taking the wrong one for somebody: the client, or a proxy that looked at the other.
+async fn two_of_what_there_is_one_of_are_refused(on: On) {
+    let app = App::start(on).await;
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    let other = format!("authorization: Bearer {OTHER_KEY}\r\n");
+    let ask = |keys: &str| format!("GET /v1/summary HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{keys}\r\n");
+    for keys in [[&key, &other].map(String::as_str).concat(), [&key, &key].map(String::as_str).concat()] {
+        let (status, head, body) = raw(&app, ask(&keys).as_bytes()).await;
+        assert_eq!((status, &body["code"]), (400, &"repeated_header".into()), "{body}");
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+    }
+    assert_eq!(raw(&app, ask(&key).as_bytes()).await.0, 200);
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{key}idempotency-key: k\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    let start = |twice: &str| format!(r#"{{"charger":"{YKC}","connector":1,"account":"a"{twice}}}"#);
+    for (twice, code) in [
+        (r#","account":"b""#, "repeated_member"),
+        (r#","account":"a""#, "repeated_member"),
+        (r#","limits":[{"amount":1,"amount":2}]"#, "repeated_member"),
+        (",", "malformed_json"),
+    ] {
+        let (status, head, body) = raw(&app, post("/v1/orders", &start(twice)).as_bytes()).await;
+        assert_eq!((status, body["code"].as_str()), (400, Some(code)), "{twice}: {body}");
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+    }
+    // The same key, and what was refused is no answer under it.
+    let (status, _, body) = raw(&app, post("/v1/orders", &start("")).as_bytes()).await;
+    assert_eq!((status, body["code"].as_str()), (409, Some("charger_offline")), "{body}");
+    assert_eq!(app.get("/v1/orders").await.expect(200)["items"], serde_json::json!([]));
 }

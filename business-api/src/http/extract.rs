@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use sha2::{Digest as _, Sha256};
 
-use super::{State, problem::Problem};
+use super::{State, json::Once, problem::Problem};
 use crate::store::TenantId;
 
 /// Who calls: from the bearer key, never from the request's own words.
@@ -26,9 +26,11 @@ impl FromRequestParts<State> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
-        let key = parts
-            .headers
-            .get(header::AUTHORIZATION)
+        let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (first, None) = (given.next(), given.next()) else {
+            return Err(Problem::bad_request("repeated_header", "a request has one Authorization header"));
+        };
+        let key = first
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -146,8 +148,10 @@ async fn json_body(request: Request, state: &State, kinds: &[&str]) -> Result<Va
             Problem::bad_request("unreadable_body", "the body could not be read")
         }
     })?;
-    let json: Value =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request("malformed_json", error.to_string()))?;
+    let Once(json) = serde_json::from_slice(&bytes).map_err(|error| {
+        let code = if error.is_data() { "repeated_member" } else { "malformed_json" };
+        Problem::bad_request(code, error.to_string())
+    })?;
     if let Some(pointer) = nul_in(&json, &mut String::new()) {
         return Err(Problem::field("invalid_value", &pointer, "contains U+0000"));
     }

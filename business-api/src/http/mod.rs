@@ -11,6 +11,7 @@ mod estimate;
 mod extract;
 mod health;
 mod idempotent;
+mod json;
 mod openapi;
 mod orders;
 mod problem;
