@@ -31,7 +31,7 @@ pub(super) fn note(work: &mut Work, event: &Envelope, alarm: &AlarmRaised) {
     let code = clean(&alarm.code);
     if let Some(order_no) = session(alarm).and_then(|session| work.by_session(&charger, session, at_ms)) {
         let over = if alarm.active { "" } else { ", over" };
-        work.remark(&order_no, at_ms, "alarm", format!("{code}{over}"));
+        work.remark_of((event.epoch, event.number), &order_no, at_ms, "alarm", format!("{code}{over}"));
     }
     work.alarms.push(if alarm.active {
         AlarmChange::Raised { charger, connector, code, detail: clean(&alarm.detail), at_ms }

@@ -14,7 +14,8 @@ use events::{
 };
 
 use super::{
-    alarms, apply, live,
+    alarms, apply,
+    live::{self, Connection},
     standing::{seal, sealed},
 };
 use crate::{
@@ -155,14 +156,15 @@ async fn apply_tenant(
         work.traceparent.clone_from(&event.envelope.traceparent);
         // What was put aside for a while says nothing about now.
         let redriven = dead_letters::was_redriven(event.record);
-        let current = !redriven && live::is_current(&mut work, &event.envelope);
-        outdated += u64::from(!redriven && !current);
-        if current {
-            live::note(&mut work, &event.envelope);
-            if let Err(why) = apply::apply(&mut work, &event.envelope) {
-                dead.push(dead_letter(event.record, "impossible", &why));
-            }
-        } else if let Err(why) = apply::apply_stale(&mut work, &event.envelope) {
+        let from = if redriven { Connection::Older } else { live::connection(&mut work, &event.envelope) };
+        outdated += u64::from(!redriven && from == Connection::Older);
+        let applied = if from == Connection::Older {
+            apply::apply_stale(&mut work, &event.envelope)
+        } else {
+            live::note(&mut work, &event.envelope, from);
+            apply::apply(&mut work, &event.envelope)
+        };
+        if let Err(why) = applied {
             dead.push(dead_letter(event.record, "impossible", &why));
         }
     }

@@ -1,6 +1,8 @@
 //! Live state of chargers and connectors. Only the newest connection speaks for a charger: what an older epoch still says about
 //! live state is dropped, what it says about money never is.
 
+use std::cmp::Ordering;
+
 use events::proto::{ConnectorStatus, Envelope, envelope::Body};
 
 use super::alarms;
@@ -9,32 +11,49 @@ use crate::{
     work::Work,
 };
 
-/// Whether the event comes from the newest connection known; a newer one becomes the newest.
-pub(super) fn is_current(work: &mut Work, event: &Envelope) -> bool {
+/// Which of a charger's connections an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// One that was replaced, or a charger that nobody knows.
+    Older,
+    /// The newest known.
+    Newest,
+    /// A newer one than all known: the newest from now on.
+    New,
+}
+
+/// Which connection the event comes from; a newer one than all known becomes the newest.
+pub(super) fn connection(work: &mut Work, event: &Envelope) -> Connection {
     let epoch = i64::try_from(event.epoch).unwrap_or(i64::MAX);
-    let Some(charger) = work.chargers.get_mut(&event.charger) else { return false };
-    if epoch < charger.live.epoch {
-        return false;
+    let Some(charger) = work.chargers.get_mut(&event.charger) else { return Connection::Older };
+    match epoch.cmp(&charger.live.epoch) {
+        Ordering::Less => Connection::Older,
+        Ordering::Equal => Connection::Newest,
+        Ordering::Greater => {
+            charger.live.epoch = epoch;
+            work.live_changed.insert(event.charger.clone());
+            Connection::New
+        }
     }
-    if epoch > charger.live.epoch {
-        charger.live.epoch = epoch;
-        work.live_changed.insert(event.charger.clone());
-    }
-    true
 }
 
 /// Takes over what the event says about now.
-pub(super) fn note(work: &mut Work, event: &Envelope) {
+pub(super) fn note(work: &mut Work, event: &Envelope, from: Connection) {
     let at_ms = event.received_at_ms;
     match &event.body {
         Some(Body::Connected(it)) => {
+            // Of a connection that the charger's row has heard of since (the log is read again) it is no news.
+            let known_ms = work.chargers.get(&event.charger).map_or(0, |view| view.live.changed_at_ms);
+            let again = from == Connection::Newest && at_ms <= known_ms;
             charger(work, event, |live| {
                 live.online = true;
                 live.node.clone_from(&event.node);
                 live.remote_address.clone_from(&it.remote_address);
                 live.changed_at_ms = at_ms;
             });
-            alarms::connected(work, event);
+            if !again {
+                alarms::connected(work, event);
+            }
         }
         Some(Body::AlarmRaised(it)) => alarms::note(work, event, it),
         Some(Body::Disconnected(_)) => {

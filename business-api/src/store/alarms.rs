@@ -39,7 +39,9 @@ fn alarm(row: &Row) -> Result<Alarm, DbError> {
 }
 
 impl Tx {
-    /// Writes changes in their order. One that is older than what is known changes nothing.
+    /// Writes changes in their order. One that is older than what is known changes nothing, and one that is read again counts no
+    /// second time. Of several in one millisecond the last decides, however often they are read: it may open again what the one
+    /// before it has closed.
     ///
     /// # Errors
     /// What the database says.
@@ -49,9 +51,11 @@ impl Tx {
                 AlarmChange::Raised { charger, connector, code, detail, at_ms } => (
                     "INSERT INTO alarms (tenant_id, charger, connector, code, detail, raised_at_ms, last_seen_ms, times) \
                      VALUES ($1, $2, $3, $4, $5, $6, $6, 1) ON CONFLICT (tenant_id, charger, connector, code) DO UPDATE SET \
-                     detail = excluded.detail, last_seen_ms = excluded.last_seen_ms, times = alarms.times + 1, cleared_at_ms = NULL, \
+                     detail = excluded.detail, last_seen_ms = excluded.last_seen_ms, cleared_at_ms = NULL, \
+                     times = alarms.times + CASE WHEN alarms.last_seen_ms < excluded.last_seen_ms THEN 1 ELSE 0 END, \
                      raised_at_ms = CASE WHEN alarms.cleared_at_ms IS NULL THEN alarms.raised_at_ms ELSE excluded.raised_at_ms END \
-                     WHERE alarms.last_seen_ms < excluded.last_seen_ms AND COALESCE(alarms.cleared_at_ms, 0) <= excluded.last_seen_ms",
+                     WHERE (alarms.last_seen_ms < excluded.last_seen_ms AND COALESCE(alarms.cleared_at_ms, 0) <= excluded.last_seen_ms) \
+                     OR (alarms.last_seen_ms = excluded.last_seen_ms AND alarms.cleared_at_ms = excluded.last_seen_ms)",
                     args![tenant, charger, *connector, code, detail, *at_ms],
                 ),
                 AlarmChange::Cleared { charger, connector, code, at_ms } => (

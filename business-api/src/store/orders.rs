@@ -34,6 +34,9 @@ pub struct Facts {
     pub timers: Vec<Timer>,
     /// Lines in its timeline.
     pub lines: u32,
+    /// Connection and number of the last event that made a remark on the timeline.
+    #[serde(default)]
+    pub remarked: Option<(u64, u64)>,
     /// Samples kept.
     pub samples: u32,
     /// Instant and energy of the last sample kept.
@@ -70,6 +73,7 @@ impl Facts {
             order,
             timers: Vec::new(),
             lines: 0,
+            remarked: None,
             samples: 0,
             last_sample: None,
             waits_for_samples_since_ms: None,

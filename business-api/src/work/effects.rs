@@ -139,6 +139,15 @@ impl Work {
         });
     }
 
+    /// A remark that an event makes, known by its connection and number: when it is read again it makes none.
+    pub fn remark_of(&mut self, event: (u64, u64), order_no: &str, at_ms: i64, what: &str, detail: String) {
+        let Some(row) = self.orders.get_mut(order_no) else { return };
+        if row.facts.remarked.is_none_or(|last| last < event) {
+            row.facts.remarked = Some(event);
+            self.remark(order_no, at_ms, what, detail);
+        }
+    }
+
     /// A line of the timeline about something that moves nothing.
     pub fn remark(&mut self, order_no: &str, at_ms: i64, what: &str, detail: String) {
         let Some(row) = self.orders.get(order_no) else { return };
