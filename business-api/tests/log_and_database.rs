@@ -15,12 +15,15 @@ use events::{
 };
 use serde_json::json;
 use support::{
-    App, On, T0, T1001, YKC,
+    App, On, T0, T1001, YKC, counts,
     logs::{back_up, embedded, file_of, history},
     record,
     sessions::{authorized, sample, session, sessions, settled},
     started,
 };
+
+const MISSED: &str = "evgate_events_missed_total";
+const REPLACED: &str = "evgate_log_replaced_total";
 
 on_both! {
     an_older_database_reads_the_log_again
@@ -50,6 +53,8 @@ async fn an_older_database_reads_the_log_again(on: On) {
 
 /// `events.db` was deleted, or the database goes to another cluster: its first events must not be taken for old ones.
 async fn a_new_log_is_read_from_its_beginning(on: On) {
+    let recorder = counts::recorder();
+    let _counted = metrics::set_default_local_recorder(&recorder);
     let mut app = App::start(on).await;
     sessions(&app, 0..5);
     settled(&app, 5).await;
@@ -61,6 +66,7 @@ async fn a_new_log_is_read_from_its_beginning(on: On) {
     assert_eq!(summary["booked_fen"], 12 * 2147);
     let why = history(&app).await["why"].as_str().unwrap().to_owned();
     assert!(why.contains("ev.device.v1 partition 0: not the log"), "{why}");
+    assert_eq!(counts::count(&recorder, REPLACED), 1);
     // The gateways know no charger, token or tariff but from the log.
     let keys: Vec<_> = app.published(Topic::Registry, 3).await.into_iter().map(|record| record.key).collect();
     for kind in ["charger/", "token/", "tariff/"] {
@@ -78,6 +84,8 @@ async fn a_new_log_is_read_from_its_beginning(on: On) {
     sessions(&app, 13..14);
     settled(&app, 14).await;
     assert_eq!(history(&app).await, json!(null));
+    assert_eq!(counts::count(&recorder, REPLACED), 2, "said once each time");
+    assert_eq!(counts::count(&recorder, MISSED), 0);
 }
 
 /// The same on Kafka: an older database under the same topics, then other topics under the same database.
@@ -259,6 +267,8 @@ async fn everything(app: &App) -> BTreeMap<&'static str, BTreeSet<String>> {
 
 /// Retention (Kafka's, or a hand's) was faster than the consumer.
 async fn what_the_log_has_deleted_is_said_and_passed(on: On) {
+    let recorder = counts::recorder();
+    let _counted = metrics::set_default_local_recorder(&recorder);
     let mut app = App::start(on).await;
     sessions(&app, 0..2);
     settled(&app, 2).await;
@@ -273,9 +283,12 @@ async fn what_the_log_has_deleted_is_said_and_passed(on: On) {
     let why = status["parts"]["history"]["degraded"]["why"].as_str().unwrap();
     assert_eq!(why, "ev.device.v1 partition 0: events 6 to 8 were not in the log any more");
     assert_eq!((&status["status"], &status["parts"]["history"]["figures"]["missed"]), (&json!("degraded"), &json!(3)));
+    assert_eq!((counts::count(&recorder, MISSED), counts::count(&recorder, REPLACED)), (3, 0));
 }
 
 async fn a_hole_in_the_log_is_said_and_passed(on: On) {
+    let recorder = counts::recorder();
+    let _counted = metrics::set_default_local_recorder(&recorder);
     let mut app = App::start(on).await;
     app.halt().await;
     sessions(&app, 0..5);
@@ -285,6 +298,7 @@ async fn a_hole_in_the_log_is_said_and_passed(on: On) {
     app.run().await;
     assert_eq!(settled(&app, 3).await["booked_fen"], 3 * 2147);
     assert_eq!(app.get("/status").await.expect(200)["parts"]["history"]["figures"]["missed"], 6);
+    assert_eq!((counts::count(&recorder, MISSED), counts::count(&recorder, REPLACED)), (6, 0));
 }
 
 /// Somebody restores the database and does not stop the API.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod contract;
+pub mod counts;
 pub mod logs;
 pub mod sessions;
 

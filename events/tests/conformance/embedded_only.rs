@@ -10,6 +10,8 @@ use events::{
     topic::Topic,
 };
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
 use crate::{
     child::Child,
     rig::{Embedded, Rig, durable, fill, limited, number, positions, read_count, read_to_end, record},
@@ -81,6 +83,11 @@ async fn what_a_group_has_not_read_is_kept() {
         let rig = Embedded::new();
         let mut config = rig.settings();
         config.keep.insert("ev.device.v1".to_owned(), Keep { hours: 0, mbytes: 1 });
+        let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+        let told = || {
+            let series = "evgate_log_group_unread{group=\"slow\",topic=\"ev.device.v1\"} ";
+            metrics.render().lines().find_map(|line| line.strip_prefix(series)?.parse::<u64>().ok())
+        };
         let log = EmbeddedLog::open(&config).unwrap();
         let mut slow = log.subscribe("slow", &[Topic::Device]).unwrap();
         let payload = vec![b'x'; 10_000];
@@ -92,13 +99,14 @@ async fn what_a_group_has_not_read_is_kept() {
         append(300).await;
         log.tidy().await.unwrap();
         let size = || log.sizes().unwrap()[Topic::Device.index()];
-        assert_eq!(size().records, 300, "3 MB, but nobody has read them");
+        assert_eq!((size().records, told()), (300, Some(300)), "3 MB, but nobody has read them");
         let some = read_count(&mut *slow, 250).await;
         slow.commit(&positions(&some[..250])).await.unwrap();
         log.tidy().await.unwrap();
         // One MiB is 104 records, of which 50 are unread.
         let kept = size();
         assert!((95..=105).contains(&kept.records), "{kept:?}");
+        assert_eq!(told(), Some(50));
         assert!(kept.bytes <= 1 << 20);
         assert_eq!(kept.next_offset, 300);
         let mut tail = log.tail(&[Topic::Device], Start::Beginning).unwrap();
@@ -108,12 +116,13 @@ async fn what_a_group_has_not_read_is_kept() {
         // A group that will never come back is forgotten by hand.
         append(200).await;
         log.tidy().await.unwrap();
-        assert_eq!(size().records, 250, "unread again");
+        assert_eq!((size().records, told()), (250, Some(250)), "unread again");
         drop(slow);
         log.forget_group("slow").await.unwrap();
         log.tidy().await.unwrap();
         assert!(size().records <= 105);
         assert!(log.positions().unwrap().is_empty());
+        assert_eq!(told(), Some(0), "nothing is kept for it any more");
     })
     .await;
 }
