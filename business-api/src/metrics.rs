@@ -27,6 +27,7 @@ pub const ALARMS: &str = "evgate_api_order_alarms_total";
 pub const CONSUMER_LAG: &str = "evgate_api_consumer_lag_ms";
 pub const OUTBOX_PUBLISHED: &str = "evgate_api_outbox_published_total";
 pub const OUTBOX_DEPTH: &str = "evgate_api_outbox_depth";
+pub const OUTBOX_REFUSED: &str = "evgate_api_outbox_refused";
 pub const REQUESTS: &str = "evgate_api_http_requests_total";
 pub const REQUEST_SECONDS: &str = "evgate_api_http_request_seconds";
 pub const PANICS: &str = "evgate_api_http_panics_total";
@@ -39,7 +40,7 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_OUTDATED,
@@ -58,6 +59,7 @@ pub const ALL: [&str; 21] = [
     ALARMS,
     OUTBOX_PUBLISHED,
     OUTBOX_DEPTH,
+    OUTBOX_REFUSED,
     REQUESTS,
     REQUEST_SECONDS,
     PANICS,
@@ -85,6 +87,7 @@ pub(crate) struct Metrics {
     pub letters_waiting: [Gauge; Source::ALL.len()],
     pub letters_redriven: Counter,
     pub outbox_depth: Gauge,
+    pub outbox_refused: Gauge,
     pub http_panics: Counter,
     classes: [Counter; 5],
     request_seconds: Histogram,
@@ -131,6 +134,11 @@ impl Metrics {
         describe_counter!(ALARMS, Unit::Count, "Alarms that orders raised.");
         describe_counter!(OUTBOX_PUBLISHED, Unit::Count, "Outbox records confirmed by the log.");
         describe_gauge!(OUTBOX_DEPTH, Unit::Count, "Outbox records that wait for the log.");
+        describe_gauge!(
+            OUTBOX_REFUSED,
+            Unit::Count,
+            "Outbox records that the log refuses as too large; they are kept."
+        );
         describe_counter!(REQUESTS, Unit::Count, "HTTP requests, by class of status.");
         describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request.");
         describe_counter!(PANICS, Unit::Count, "Handlers that panicked.");
@@ -163,6 +171,7 @@ impl Metrics {
             }),
             letters_redriven: zero(LETTERS_REDRIVEN),
             outbox_depth: zero_gauge(OUTBOX_DEPTH),
+            outbox_refused: zero_gauge(OUTBOX_REFUSED),
             http_panics: zero(PANICS),
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
                 let counter = counter!(REQUESTS, "status" => class);

@@ -2,8 +2,12 @@
 //!
 //! At least once: a kill between confirmation and delete publishes again. Consumers are idempotent (registry entries by key,
 //! commands by command id, order states by version). One process publishes at a time, by lease.
+//!
+//! A record that the log will never take keeps nothing back. A letter goes to the list of letters; anything else stays in the table, is passed
+//! over, shown, and tried again now and then, in case the log's limit was raised.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,12 +15,14 @@ use std::{
 use events::{
     clock::Clock,
     log::{Ack, AckSink, Append, AppendError, EventLog, LogError, Position},
+    topic::Topic,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     dead_letters,
+    metrics::Metrics,
     status::Part,
     store::{DbError, Store, outbox::Stored},
 };
@@ -27,6 +33,10 @@ const AT_ONCE: i64 = 500;
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 /// How often the table is looked at when nobody says that something is in it (another node may have written it).
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a record is tried again that the log refused for good.
+const REFUSED_AGAIN: Duration = Duration::from_secs(300);
+/// Of those, passed over at a time. One more keeps back what is behind it.
+const REFUSED_MAX: usize = 500;
 
 /// Tells the publisher that there may be something.
 #[derive(Clone, Debug, Default)]
@@ -59,10 +69,61 @@ enum PublishError {
     Append(#[from] AppendError),
 }
 
+impl PublishError {
+    /// The log will never take the record.
+    const fn too_large(&self) -> bool {
+        matches!(self, Self::Append(AppendError::TooLarge) | Self::Log(LogError::TooLarge))
+    }
+}
+
+/// Records of the table that the log refused for good, by id: their topics and keys, and when they are tried again.
+#[derive(Default)]
+struct Refused(BTreeMap<i64, (Topic, Vec<u8>, Instant)>);
+
+impl Refused {
+    /// Those that are passed over now.
+    fn passed_over(&mut self) -> Vec<i64> {
+        let now = Instant::now();
+        self.0.retain(|_, (.., again)| *again > now);
+        self.0.keys().copied().collect()
+    }
+
+    /// Has room, or is full.
+    fn add(&mut self, stored: &Stored) -> bool {
+        let room = self.0.len() < REFUSED_MAX;
+        if room {
+            let (topic, key) = (stored.outgoing.topic, stored.outgoing.key.clone());
+            tracing::error!(%topic, id = stored.id, "too large for the log (log.record_kbytes_max, the brokers' max.message.bytes): stays in the outbox");
+            self.0.insert(stored.id, (topic, key, Instant::now() + REFUSED_AGAIN));
+        }
+        room
+    }
+
+    /// Those that published ones have replaced: of a compacted topic only the last value of a key counts, and an older one must not follow it.
+    fn replaced(&mut self, published: &[Stored]) -> Vec<i64> {
+        let mut replaced = Vec::new();
+        for Stored { id, outgoing } in published.iter().filter(|stored| stored.outgoing.topic.compacted()) {
+            let older =
+                self.0.range(..id).filter(|(_, (topic, key, _))| (*topic, key) == (outgoing.topic, &outgoing.key));
+            replaced.extend(older.map(|(id, _)| *id));
+        }
+        self.0.retain(|id, _| !replaced.contains(id));
+        replaced
+    }
+}
+
 /// Publishes until `shutdown`.
-pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: Part, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    store: Store,
+    log: Arc<dyn EventLog>,
+    bell: Bell,
+    metrics: Arc<Metrics>,
+    part: Part,
+    shutdown: CancellationToken,
+) {
     let holder = uuid::Uuid::now_v7().to_string();
     let mut wait = LOOK_EVERY;
+    let mut refused = Refused::default();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -70,9 +131,17 @@ pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: 
             () = tokio::time::sleep(wait) => {}
         }
         let mut published = 0;
-        wait = match drain(&store, log.as_ref(), &holder, &mut published).await {
+        let drained = drain(&store, log.as_ref(), &holder, &mut refused, &mut published).await;
+        let kept = refused.0.len();
+        part.figure("refused", i64::try_from(kept).unwrap_or(i64::MAX));
+        metrics.outbox_refused.set(f64::from(u32::try_from(kept).unwrap_or(u32::MAX)));
+        wait = match drained {
             Ok(()) => {
-                part.well();
+                if kept == 0 {
+                    part.well();
+                } else {
+                    part.ill(&format!("{kept} records are larger than the log takes"));
+                }
                 LOOK_EVERY
             }
             Err(error) => {
@@ -94,10 +163,16 @@ pub(crate) async fn run(store: Store, log: Arc<dyn EventLog>, bell: Bell, part: 
 }
 
 /// Publishes everything that is there now; counts what is confirmed.
-async fn drain(store: &Store, log: &dyn EventLog, holder: &str, published: &mut usize) -> Result<(), PublishError> {
+async fn drain(
+    store: &Store,
+    log: &dyn EventLog,
+    holder: &str,
+    refused: &mut Refused,
+    published: &mut usize,
+) -> Result<(), PublishError> {
     let mut lease_until = None::<Instant>;
     loop {
-        let waiting = store.read_platform().await?.outbox(AT_ONCE).await?;
+        let waiting = store.read_platform().await?.outbox(&refused.passed_over(), AT_ONCE).await?;
         if waiting.is_empty() {
             return Ok(());
         }
@@ -113,21 +188,25 @@ async fn drain(store: &Store, log: &dyn EventLog, holder: &str, published: &mut 
         }
         let confirmed = publish(log, &waiting).await;
         let done = confirmed.as_ref().map_or_else(|(done, _)| *done, |()| waiting.len());
-        let ids: Vec<i64> = waiting.iter().take(done).map(|stored| stored.id).collect();
+        let mut ids: Vec<i64> = waiting.iter().take(done).map(|stored| stored.id).collect();
         if !ids.is_empty() {
+            ids.extend(refused.replaced(waiting.get(..done).unwrap_or_default()));
             let mut tx = store.write_platform().await?;
             tx.delete_outbox(&ids).await?;
             tx.commit().await?;
-            *published += ids.len();
-            metrics::counter!(crate::metrics::OUTBOX_PUBLISHED).increment(ids.len() as u64);
+            *published += done;
+            metrics::counter!(crate::metrics::OUTBOX_PUBLISHED).increment(done as u64);
         }
-        match confirmed {
+        match (confirmed, waiting.get(done)) {
             // Everything before it is confirmed; it would keep back everything after it, for ever.
-            Err((done, PublishError::Append(AppendError::TooLarge))) => match waiting.get(done) {
-                Some(refused) if keep_here(store, refused).await? => *published += 1,
-                _ => return Err(AppendError::TooLarge.into()),
-            },
-            confirmed => confirmed.map_err(|(_, error)| error)?,
+            (Err((_, error)), Some(stored)) if error.too_large() => {
+                if keep_here(store, stored).await? {
+                    *published += 1;
+                } else if !refused.add(stored) {
+                    return Err(error);
+                }
+            }
+            (confirmed, _) => confirmed.map_err(|(_, error)| error)?,
         }
     }
 }
@@ -167,27 +246,20 @@ async fn publish(log: &dyn EventLog, waiting: &[Stored]) -> Result<(), (usize, P
         }
         taken += 1;
     }
-    let mut confirmed = vec![false; taken];
+    let mut said: Vec<Option<Result<(), LogError>>> = vec![None; taken];
     let deadline = tokio::time::Instant::now() + CONFIRM_WITHIN;
     for _ in 0..taken {
-        match tokio::time::timeout_at(deadline, receiver.recv()).await {
-            Ok(Some((token, Ok(_)))) => {
-                if let Some(slot) = usize::try_from(token).ok().and_then(|token| confirmed.get_mut(token)) {
-                    *slot = true;
-                }
-            }
-            Ok(Some((_, Err(error)))) => failure = Some(error.into()),
-            Ok(None) => failure = Some(LogError::Closed.into()),
-            Err(_) => {
-                failure = Some(LogError::Timeout.into());
-                break;
-            }
+        let Ok(Some((token, outcome))) = tokio::time::timeout_at(deadline, receiver.recv()).await else { break };
+        if let Some(slot) = usize::try_from(token).ok().and_then(|token| said.get_mut(token)) {
+            *slot = Some(outcome.map(drop));
         }
     }
-    let done = confirmed.iter().take_while(|confirmed| **confirmed).count();
-    match failure {
-        None if done == waiting.len() => Ok(()),
-        None => Err((done, LogError::Timeout.into())),
-        Some(error) => Err((done, error)),
+    let done = said.iter().take_while(|said| matches!(said, Some(Ok(())))).count();
+    // What became of the first that is not confirmed.
+    match (said.into_iter().nth(done), failure) {
+        (Some(Some(Err(error))), _) => Err((done, error.into())),
+        (Some(_), _) => Err((done, LogError::Timeout.into())),
+        (None, Some(error)) => Err((done, error)),
+        (None, None) => Ok(()),
     }
 }

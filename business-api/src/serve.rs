@@ -100,7 +100,8 @@ pub async fn start(
         metrics: Arc::clone(&metrics),
         part: status.part("dead_letters"),
     };
-    let publisher = outbox::run(store.clone(), log, bell.clone(), status.part("outbox"), shutdown.clone());
+    let publisher =
+        outbox::run(store.clone(), log, bell.clone(), Arc::clone(&metrics), status.part("outbox"), shutdown.clone());
     let keeper =
         housekeeping::run(store.clone(), clock, Arc::clone(&metrics), status.part("database"), shutdown.clone());
     let state = http::State { store: store.clone(), clock, config: Arc::new(config), bell, status, metrics, render };

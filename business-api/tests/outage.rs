@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use business_api::store::outbox::Outgoing;
 use events::{
     log::{Ack, AckSink, Append, AppendError, Around, EventLog, Health, LogError, Position, Start, Subscription},
     proto::envelope::Body,
@@ -19,25 +20,36 @@ use events::{
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
-use support::{App, On, YKC, limited, record, started};
+use support::{App, On, YKC, counts, limited, record, started};
 
-on_both! { a_log_that_refuses_and_forgets_gets_everything_in_order }
+on_both! {
+    a_log_that_refuses_and_forgets_gets_everything_in_order
+    what_the_log_will_never_take_keeps_nothing_back
+}
 
-/// Refuses every third append, and loses every fourth confirmation of those it took.
+/// What the log does with a record that somebody waits for.
+enum Does {
+    Takes,
+    Refuses(AppendError),
+    /// Takes it, and says this of it.
+    Fails(LogError),
+}
+
 #[derive(Debug)]
 struct Flaky {
     inner: Arc<dyn EventLog>,
     calls: AtomicU64,
+    does: fn(u64, &Append<'_>) -> Does,
 }
 
 struct Loses {
     inner: Arc<dyn AckSink>,
-    fails: bool,
+    error: LogError,
 }
 
 impl AckSink for Loses {
-    fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
-        self.inner.acked(token, if self.fails { Err(LogError::Timeout) } else { outcome });
+    fn acked(&self, token: u64, _: Result<Position, LogError>) {
+        self.inner.acked(token, Err(self.error.clone()));
     }
 }
 
@@ -45,11 +57,18 @@ impl EventLog for Flaky {
     fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let Ack::Notify { sink, token } = ack else { return self.inner.append(record, ack) };
-        if call % 3 == 2 {
-            return Err(AppendError::Full);
+        match (self.does)(call, &record) {
+            Does::Takes => self.inner.append(record, Ack::Notify { sink, token }),
+            Does::Refuses(error) => Err(error),
+            Does::Fails(error) if error == LogError::TooLarge => {
+                sink.acked(token, Err(error)); // and nobody will ever read it
+                Ok(())
+            }
+            Does::Fails(error) => {
+                let sink = Arc::new(Loses { inner: sink, error });
+                self.inner.append(record, Ack::Notify { sink, token })
+            }
         }
-        let sink = Arc::new(Loses { inner: sink, fails: call % 4 == 3 });
-        self.inner.append(record, Ack::Notify { sink, token })
     }
 
     fn subscribe(&self, group: &str, topics: &[Topic]) -> Result<Box<dyn Subscription>, LogError> {
@@ -86,7 +105,13 @@ async fn a_log_that_refuses_and_forgets_gets_everything_in_order(on: On) {
     let mut app = App::start(on).await;
     app.halt().await;
     let healthy = Arc::clone(&app.log);
-    app.log = Arc::new(Flaky { inner: Arc::clone(&healthy), calls: AtomicU64::new(0) });
+    // Refuses every third append, and loses every fourth confirmation of those it took.
+    let does = |call, _: &Append<'_>| match call {
+        call if call % 3 == 2 => Does::Refuses(AppendError::Full),
+        call if call % 4 == 3 => Does::Fails(LogError::Timeout),
+        _ => Does::Takes,
+    };
+    app.log = Arc::new(Flaky { inner: Arc::clone(&healthy), calls: AtomicU64::new(0), does });
     let t = app.now();
     for n in 0..5 {
         let session = format!("{YKC}01{n:016}");
@@ -113,6 +138,55 @@ async fn a_log_that_refuses_and_forgets_gets_everything_in_order(on: On) {
         last.insert(body["order_no"].to_string(), body["state"].clone());
     }
     assert_eq!(last.values().collect::<Vec<_>>(), vec![&json!("EXCEPTION"); 5]);
+}
+
+/// Larger than we take ourselves, or than the brokers do, who say so later.
+async fn what_the_log_will_never_take_keeps_nothing_back(on: On) {
+    let recorder = counts::recorder();
+    let _counted = metrics::set_default_local_recorder(&recorder);
+    let mut app = App::start(on).await;
+    app.halt().await;
+    let healthy = Arc::clone(&app.log);
+    let does = |_, record: &Append<'_>| match record.payload.map_or(0, <[u8]>::len) {
+        50_000.. => Does::Refuses(AppendError::TooLarge),
+        20_000.. => Does::Fails(LogError::TooLarge),
+        _ => Does::Takes,
+    };
+    app.log = Arc::new(Flaky { inner: Arc::clone(&healthy), calls: AtomicU64::new(0), does });
+    let store = app.store.clone();
+    let push = async |records: &[(&str, usize)]| {
+        let outgoing = records.iter().map(|(key, bytes)| Outgoing {
+            topic: Topic::Registry,
+            key: key.as_bytes().to_vec(),
+            payload: Some(vec![b'x'; *bytes]),
+            headers: Vec::new(),
+        });
+        let mut tx = store.write_platform().await.unwrap();
+        tx.push_outbox(outgoing.collect(), 0).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    push(&[("tariff/1", 1), ("tariff/2", 60_000), ("tariff/3", 3), ("tariff/4", 30_000), ("tariff/5", 5)]).await;
+    app.run().await;
+    app.until("/status", |body| body["parts"]["outbox"]["figures"]["refused"] == 2).await;
+    let status = app.get("/status").await.expect(200);
+    let why = &status["parts"]["outbox"]["degraded"]["why"];
+    assert_eq!(why, "2 records are larger than the log takes", "{status}");
+    let ours = async || {
+        let records = app.published(Topic::Registry, 1).await;
+        let ours = records.iter().filter(|record| record.key.starts_with(b"tariff/") && record.key.len() == 8);
+        ours.map(|record| record.payload.as_ref().unwrap().len()).collect::<Vec<_>>()
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while ours().await != [1, 3, 5] {
+        assert!(std::time::Instant::now() < deadline, "{:?}", ours().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let depth = async || app.store.read_platform().await.unwrap().outbox_depth().await.unwrap();
+    assert_eq!((depth().await, counts::count(&recorder, "evgate_api_outbox_refused")), (2, 2), "kept, and counted");
+    // A newer value that fits replaces one that does not; it must not come back after it.
+    push(&[("tariff/2", 2), ("tariff/4", 4)]).await;
+    app.until("/status", |body| body["status"] == "ok").await;
+    assert_eq!((depth().await, ours().await), (0, vec![1, 3, 5, 2, 4]));
 }
 
 struct Owned(Vec<u8>, Vec<u8>);

@@ -58,7 +58,7 @@ impl Rig {
     }
 
     async fn entries(&self) -> Vec<(String, RegistryEntry)> {
-        let waiting = self.store.read_platform().await.unwrap().outbox(10_000).await.unwrap();
+        let waiting = self.store.read_platform().await.unwrap().outbox(&[], 10_000).await.unwrap();
         let entry = |it: business_api::store::outbox::Stored| {
             let payload = it.outgoing.payload.unwrap();
             (String::from_utf8(it.outgoing.key).unwrap(), RegistryEntry::decode(payload.as_slice()).unwrap())

@@ -76,12 +76,15 @@ pub fn run(args: &SpoolArgs) -> Outcome {
 
 fn status(args: &FolderArgs) -> Outcome {
     let unread = spooled::look(&args.folder).or_exit(Exit::NoInput)?;
+    let refused = spooled::look_refused(&args.folder).or_exit(Exit::NoInput)?;
     let now_ms = events::clock::Clock::REAL.now_ms();
-    for topic in &unread {
+    let waiting = unread.iter().map(|topic| (topic, ""));
+    let aside = refused.iter().map(|topic| (topic, ", set aside: larger than the log takes"));
+    for (topic, what) in waiting.chain(aside) {
         let age_s = now_ms.saturating_sub(topic.oldest_at_ms) / 1_000;
-        println!("{}: {} records, {} bytes, the oldest {age_s} s old", topic.topic, topic.records, topic.bytes);
+        println!("{}: {} records, {} bytes, the oldest {age_s} s old{what}", topic.topic, topic.records, topic.bytes);
     }
-    if unread.is_empty() {
+    if unread.is_empty() && refused.is_empty() {
         println!("empty: the log has everything");
     }
     Ok(Exit::Ok)
@@ -123,6 +126,11 @@ fn drain(args: &DrainArgs) -> Outcome {
             done = log.caught_up() => done.or_exit(Exit::Internal)?,
         }
         log.flush(FLUSH).await.or_exit(Exit::Unavailable)?;
+        let refused = log.health().spool.map_or(0, |spool| spool.refused);
+        if refused > 0 {
+            let why = anyhow!("{refused} of {records} are larger than the log takes: they stay set aside; raise its limit and run it again");
+            return Err(Failure::new(Exit::Failed, why));
+        }
         println!("the log has all {records}");
         Ok(Exit::Ok)
     })

@@ -83,7 +83,7 @@ async fn fill(data: &Path) -> Store {
 }
 
 async fn queued(store: &Store) -> Vec<Stored> {
-    let queued = store.read_platform().await.unwrap().outbox(10_000).await.unwrap();
+    let queued = store.read_platform().await.unwrap().outbox(&[], 10_000).await.unwrap();
     queued.into_iter().filter(|stored| stored.outgoing.topic == Topic::Device).collect()
 }
 

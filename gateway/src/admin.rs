@@ -103,6 +103,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
             "left_behind": spool.left_behind,
             "spooled": spool.spooled,
             "drained": spool.drained,
+            "refused": spool.refused,
             "log_away": spool.log_away,
         })
     });
@@ -139,10 +140,14 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     }))
 }
 
-/// The spool as a part: it is well when it is empty.
+/// The spool as a part: it is well when it is empty, and has set nothing aside.
 fn spool_part(spool: &SpoolHealth) -> serde_json::Value {
     match (&spool.failing, spool.records) {
         (Some((since, why)), _) => json!({"ok": false, "since_ms": since, "why": format!("cannot write: {why}")}),
+        (None, 0) if spool.refused > 0 => {
+            let why = format!("{} records are larger than the log takes: they are set aside", spool.refused);
+            json!({"ok": false, "since_ms": 0, "why": why})
+        }
         (None, 0) => json!({"ok": true, "since_ms": 0, "why": ""}),
         (None, records) => {
             let why = format!("{records} records wait for the log");

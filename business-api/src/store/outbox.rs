@@ -41,14 +41,18 @@ impl Tx {
             .map(drop)
     }
 
-    /// The oldest records.
+    /// The oldest records, without those of the ids in `except`.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn outbox(&mut self, limit: i64) -> Result<Vec<Stored>, DbError> {
-        let sql = "SELECT id, topic, record_key, payload, headers FROM outbox ORDER BY id LIMIT $1";
+    pub async fn outbox(&mut self, except: &[i64], limit: i64) -> Result<Vec<Stored>, DbError> {
+        let except = match except {
+            [] => String::new(),
+            ids => format!("WHERE id NOT IN ({}) ", ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
+        };
+        let sql = format!("SELECT id, topic, record_key, payload, headers FROM outbox {except}ORDER BY id LIMIT $1");
         let mut stored = Vec::new();
-        for row in self.all(sql, args![limit]).await? {
+        for row in self.all(&sql, args![limit]).await? {
             let topic = row.text("topic")?;
             let topic = Topic::from_name(&topic).ok_or_else(|| DbError::Unreadable(format!("outbox topic {topic}")))?;
             let headers = serde_json::from_str(&row.text("headers")?)

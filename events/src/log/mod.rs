@@ -130,6 +130,9 @@ pub enum LogError {
     DiskFull,
     #[error("the log is closed")]
     Closed,
+    /// It will never take this record: Kafka's brokers have a smaller limit (`max.message.bytes`) than `record_kbytes_max`.
+    #[error("the record is larger than the brokers take")]
+    TooLarge,
     #[error("{0}")]
     Backend(String),
 }
@@ -252,6 +255,8 @@ pub struct SpoolHealth {
     pub spooled: u64,
     /// Records since the start that went from the spool to the log.
     pub drained: u64,
+    /// Records that the log has refused for good: they are set aside on the spool's disk, and tried again by the next process.
+    pub refused: u64,
     /// Of what an earlier process left behind, not in the log yet.
     pub left_behind: u64,
     /// The log does not confirm: what must not be lost goes to the spool directly.

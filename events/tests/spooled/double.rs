@@ -2,7 +2,7 @@
 //! from its confirmation on.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -43,6 +43,7 @@ struct State {
     mode: Mode,
     queue: VecDeque<Held>,
     log: Vec<Held>,
+    too_large: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +63,16 @@ impl Double {
         self.state().mode = mode;
     }
 
+    /// From now on it takes no record of this payload, ever; or takes it again.
+    pub fn too_large(&self, payload: &str, is: bool) {
+        let too_large = &mut self.state().too_large;
+        if is {
+            too_large.insert(payload.to_owned());
+        } else {
+            too_large.remove(payload);
+        }
+    }
+
     /// Well again, and confirms what it holds, in order.
     pub fn recover(&self) {
         self.mode(Mode::Well);
@@ -74,12 +85,17 @@ impl Double {
             let mut state = self.state();
             let Some(held) = state.queue.pop_front() else { return };
             let position = Position { topic: held.topic, partition: 0, offset: state.log.len() as i64 };
-            if well {
+            let outcome = match (well, state.too_large.contains(&held.payload)) {
+                (true, true) => Err(LogError::TooLarge),
+                (true, false) => Ok(position),
+                (false, _) => Err(LogError::Timeout),
+            };
+            if outcome.is_ok() {
                 state.log.push(held.clone());
             }
             drop(state);
             if let Ack::Notify { sink, token } = held.ack {
-                sink.acked(token, if well { Ok(position) } else { Err(LogError::Timeout) });
+                sink.acked(token, outcome);
             }
         }
     }

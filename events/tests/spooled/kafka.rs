@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use crate::double::{Heard, empty, eventually, money, record};
 
 /// One test stops the broker at a time.
-static BROKER: Mutex<()> = Mutex::const_new(());
+pub static BROKER: Mutex<()> = Mutex::const_new(());
 static RUN: AtomicU32 = AtomicU32::new(0);
 
 fn broker(what: &str) {
@@ -30,14 +30,18 @@ fn broker(what: &str) {
     assert!(Command::new(script).arg(what).status().unwrap().success(), "{what}");
 }
 
-fn config(folder: &Path) -> LogConfig {
-    LogConfig::Kafka(KafkaConfig {
+pub fn settings(folder: &Path) -> KafkaConfig {
+    KafkaConfig {
         brokers: std::env::var("EVGATE_TEST_KAFKA").expect("EVGATE_TEST_KAFKA names a broker"),
         topic_prefix: format!("spool{:x}-{}.", std::process::id(), RUN.fetch_add(1, Ordering::Relaxed)),
         partitions: 3,
         spool: SpoolConfig { path: folder.join("spool"), after_ms: 1000, ..SpoolConfig::default() },
         ..KafkaConfig::default()
-    })
+    }
+}
+
+fn config(folder: &Path) -> LogConfig {
+    LogConfig::Kafka(settings(folder))
 }
 
 /// Numbers by key, each where it occurs first.

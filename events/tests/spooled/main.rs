@@ -7,3 +7,4 @@ mod kafka;
 mod order;
 mod restart;
 mod timing;
+mod too_large;

@@ -163,6 +163,11 @@ pub fn catalogue() -> Vec<Metric> {
             vec![],
         ),
         counter("evgate_spool_drained_total", "Records that went from the spool to the log.", vec![]),
+        counter(
+            "evgate_spool_refused_total",
+            "Records of the spool that the log refused for good: they are set aside in its folder.",
+            vec![],
+        ),
         gauge("evgate_spool_records", "Records in the spool that the log does not have yet.", vec![]),
         Metric {
             unit: Unit::Bytes,

@@ -2,7 +2,10 @@
 
 use std::{
     mem,
-    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -11,7 +14,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message,
     config::RDKafkaLogLevel,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
+    message::{Header, Headers, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 
@@ -31,7 +34,28 @@ pub(super) struct Waiting {
     topic: Topic,
 }
 
-pub(super) struct Deliveries(Arc<Vitals>);
+/// Bytes of records that a batch holds at most (`batch.size`), unless the configuration says otherwise.
+const BATCH_BYTES: usize = 1_000_000;
+
+pub(super) struct Deliveries {
+    vitals: Arc<Vitals>,
+    /// Of this client's batches.
+    batch_max: usize,
+    /// Of the batches that the brokers take, as far as is known.
+    batch_wanted: Arc<AtomicUsize>,
+}
+
+impl Deliveries {
+    /// Brokers judge a whole batch by the limit that they have for records. librdkafka fails all that is in it; a record as large as a
+    /// batch may be was alone in it.
+    fn refused(&self, bytes: usize) -> LogError {
+        if bytes >= self.batch_max {
+            return LogError::TooLarge;
+        }
+        self.batch_wanted.fetch_min(self.batch_max / 2, Ordering::Relaxed);
+        LogError::Backend(format!("the brokers take no batch of {} bytes: smaller ones follow", self.batch_max))
+    }
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -39,7 +63,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.degrade(format!("{error}: {reason}"));
+        self.vitals.degrade(format!("{error}: {reason}"));
     }
 }
 
@@ -49,17 +73,27 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
         let outcome = match result {
             Ok(message) => {
-                self.0.confirmed_at_ms.store(Clock::REAL.now_ms(), Ordering::Relaxed);
-                self.0.well();
+                self.vitals.confirmed_at_ms.store(Clock::REAL.now_ms(), Ordering::Relaxed);
+                self.vitals.well();
                 Ok(Position { topic: waiting.topic, partition: message.partition(), offset: message.offset() })
             }
-            Err((error, _)) => {
-                let failed = client::log_error(error);
+            Err((error, message)) => {
+                let failed = match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
+                        self.refused(bytes(message))
+                    }
+                    _ => client::log_error(error),
+                };
                 if !matches!(&waiting.ack, Ack::Notify { sink, .. } if sink.keeps()) {
-                    self.0.lost.count(waiting.topic);
+                    self.vitals.lost.count(waiting.topic);
                 }
-                if failed != LogError::Closed {
-                    self.0.degrade(error.to_string());
+                match failed {
+                    LogError::Closed => {}
+                    // The brokers are well and take other records.
+                    LogError::TooLarge => {
+                        tracing::error!(topic = %waiting.topic, bytes = bytes(message), "the brokers refuse a record as too large")
+                    }
+                    _ => self.vitals.degrade(failed.to_string()),
                 }
                 Err(failed)
             }
@@ -70,11 +104,18 @@ impl ProducerContext for Deliveries {
     }
 }
 
+fn bytes(message: &impl Message) -> usize {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
+    message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len) + headers.sum::<usize>()
+}
+
 pub(super) struct Producer {
     properties: ClientConfig,
     client: RwLock<Arc<Client>>,
     vitals: Arc<Vitals>,
     record_max: usize,
+    batch_wanted: Arc<AtomicUsize>,
 }
 
 impl Producer {
@@ -96,8 +137,10 @@ impl Producer {
         for (key, value) in &config.producer_options {
             properties.set(key, value);
         }
-        let client = properties.create_with_context(Deliveries(Arc::clone(&vitals)))?;
-        Ok(Self { properties, client: RwLock::new(Arc::new(client)), vitals, record_max })
+        let batch_max = properties.get("batch.size").and_then(|set| set.parse().ok()).unwrap_or(BATCH_BYTES);
+        let batch_wanted = Arc::new(AtomicUsize::new(batch_max));
+        let client = create(&properties, &vitals, &batch_wanted)?;
+        Ok(Self { properties, client: RwLock::new(Arc::new(client)), vitals, record_max, batch_wanted })
     }
 
     pub fn client(&self) -> Arc<Client> {
@@ -121,7 +164,14 @@ impl Producer {
             };
             out = out.headers(record.headers.iter().fold(headers, add));
         }
-        let sent = self.client.read().unwrap_or_else(PoisonError::into_inner).send(out);
+        let mut client = self.client.read().unwrap_or_else(PoisonError::into_inner);
+        if client.client().context().batch_max > self.batch_wanted.load(Ordering::Relaxed) {
+            drop(client);
+            self.renew();
+            client = self.client.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        let sent = client.send(out);
+        drop(client);
         let Err((error, out)) = sent else { return Ok(()) };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => Err(AppendError::Full),
@@ -139,13 +189,20 @@ impl Producer {
         }
     }
 
-    /// An idempotent producer that has lost its sequence takes nothing any more. What it still holds fails, and is heard of by
-    /// its acks; a new one goes on.
+    /// A new client, when the old one is beyond help: an idempotent producer that has lost its sequence takes nothing any more, and
+    /// batches that are too large for the brokers stay so. What it still holds fails, and is heard of by its acks; a new one goes on.
     fn renew(&self) {
         let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
-        let Some((code, reason)) = client.client().fatal_error() else { return }; // somebody else has renewed it
-        tracing::error!(%code, reason, "Kafka producer failed for good, starting a new one");
-        match self.properties.create_with_context(Deliveries(Arc::clone(&self.vitals))) {
+        let wanted = self.batch_wanted.load(Ordering::Relaxed);
+        if let Some((code, reason)) = client.client().fatal_error() {
+            tracing::error!(%code, reason, "Kafka producer failed for good, starting a new one");
+        } else if client.client().context().batch_max > wanted {
+            let (before, now) = (client.client().context().batch_max, wanted);
+            tracing::warn!(before, now, "the brokers refuse batches as too large: smaller ones from now on");
+        } else {
+            return; // somebody else has renewed it
+        }
+        match create(&self.properties, &self.vitals, &self.batch_wanted) {
             Ok(new) => {
                 let old = mem::replace(&mut *client, Arc::new(new));
                 // Dropping it waits for its thread.
@@ -162,6 +219,18 @@ impl Producer {
     pub fn queued(&self) -> u64 {
         u64::try_from(self.client().in_flight_count()).unwrap_or(0)
     }
+}
+
+/// A client whose batches are as large as is wanted now.
+fn create(properties: &ClientConfig, vitals: &Arc<Vitals>, batch_wanted: &Arc<AtomicUsize>) -> KafkaResult<Client> {
+    let batch_max = batch_wanted.load(Ordering::Relaxed).max(1);
+    let (vitals, batch_wanted) = (Arc::clone(vitals), Arc::clone(batch_wanted));
+    let mut properties = properties.clone();
+    properties.set("batch.size", batch_max.to_string()).create_with_context(Deliveries {
+        vitals,
+        batch_max,
+        batch_wanted,
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::waiting::{Mark, Place, Waiting};
+use super::{
+    refused::Refused,
+    waiting::{Mark, Place, Waiting},
+};
 use crate::{
     log::{Append, AppendError, Batch, EventLog, LogError, Position, Record, Subscription},
     topic::Topic,
@@ -30,6 +33,7 @@ pub(super) struct Drain {
     waiting: Arc<Waiting>,
     log: Arc<dyn EventLog>,
     reader: Box<dyn Subscription>,
+    refused: Refused,
     /// In order by topic and offset.
     open: BTreeMap<Place, Slot>,
     open_bytes: usize,
@@ -52,11 +56,12 @@ struct Slot {
 }
 
 impl Drain {
-    pub fn new(waiting: Arc<Waiting>, log: Arc<dyn EventLog>, reader: Box<dyn Subscription>) -> Self {
+    pub fn new(waiting: Arc<Waiting>, log: Arc<dyn EventLog>, reader: Box<dyn Subscription>, refused: Refused) -> Self {
         Self {
             waiting,
             log,
             reader,
+            refused,
             open: BTreeMap::new(),
             open_bytes: 0,
             sent: HashMap::new(),
@@ -73,7 +78,9 @@ impl Drain {
     /// Until the spool is closed.
     pub async fn run(mut self) {
         loop {
-            self.hear();
+            for place in self.hear() {
+                self.set_aside(place).await;
+            }
             if self.not_before.is_none_or(|at| at <= Instant::now()) {
                 self.not_before = None;
                 self.send();
@@ -95,8 +102,9 @@ impl Drain {
         }
     }
 
-    /// What the log has said about what it was given.
-    fn hear(&mut self) {
+    /// What the log has said about what it was given; the places of records that it will never take.
+    fn hear(&mut self) -> Vec<Place> {
+        let mut refused = Vec::new();
         for (number, outcome) in self.waiting.take_outcomes() {
             let Some(place) = self.sent.remove(&number) else { continue };
             match outcome {
@@ -105,6 +113,7 @@ impl Drain {
                     self.refusal = None;
                     self.done(place);
                 }
+                Err(LogError::TooLarge) => refused.push(place),
                 Err(error) => {
                     self.refusal = Some(format!("{}: {error}", place.0));
                     if let Some(slot) = self.open.get_mut(&place) {
@@ -113,6 +122,24 @@ impl Drain {
                     self.wait();
                 }
             }
+        }
+        refused
+    }
+
+    /// Keeps a record where it blocks nothing; if that fails it is tried with the log again.
+    async fn set_aside(&mut self, place: Place) {
+        let Some(slot) = self.open.get_mut(&place) else { return };
+        if let Err(error) = self.refused.keep(&slot.record).await {
+            tracing::error!(%error, topic = %place.0, "a record that the log refused cannot be set aside");
+            slot.sent = false;
+            self.wait();
+            return;
+        }
+        let (bytes, at_ms) = (slot.record.bytes(), slot.record.appended_at_ms);
+        tracing::error!(topic = %place.0, bytes, at_ms, "the log refuses a record for good: it is set aside in the spool's folder");
+        if let Some(slot) = self.open.remove(&place) {
+            self.open_bytes = self.open_bytes.saturating_sub(bytes);
+            self.waiting.refused(place, &slot.record);
         }
     }
 

@@ -8,11 +8,14 @@
 //!   [`AppendError::Full`], so that its owner keeps only the latest.
 //! - The drain hands records on in order, one per key at a time, and forgets a record after the log has confirmed it. What a `kill -9`
 //!   leaves behind is drained by the next process, at least once.
+//! - A record that the log will never take (larger than the brokers') is not waited for: whoever still has it is told so, and what was answered
+//!   for is set aside (`refused`), on the same disk, where it is counted and what comes behind it goes on.
 //! - When the spool cannot write either, nothing is confirmed: records wait in its bounded queue, then appends are refused.
 //!
 //! Compacted topics are passed through as they are: their last value is repeated by whoever owns it.
 
 mod drain;
+mod refused;
 mod waiting;
 
 use std::{
@@ -26,7 +29,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use self::{drain::Drain, waiting::Waiting};
+use self::{drain::Drain, refused::Refused, waiting::Waiting};
 use super::{
     Ack, AckSink, Append, AppendError, Around, EmbeddedConfig, EventLog, Health, LogError, OpenError, Position,
     SpoolConfig, Start, Subscription,
@@ -56,18 +59,22 @@ fn topics() -> Vec<Topic> {
 #[derive(Debug)]
 pub struct Spool {
     file: Arc<EmbeddedLog>,
+    refused: Refused,
     after: Duration,
     left: Vec<Unread>,
+    /// What an earlier process set aside and could not be taken back.
+    still_refused: u64,
 }
 
 impl Spool {
-    /// Opens the folder, or creates it. No record is larger than `record_kbytes_max`.
+    /// Opens the folder, or creates it. No record is larger than `record_kbytes_max`. What an earlier process has set aside is among what it
+    /// left behind: it is tried again.
     ///
     /// # Errors
     /// Another process uses it ([`OpenError::InUse`]), or the disk says no.
     pub fn open(config: &SpoolConfig, record_kbytes_max: usize) -> Result<Self, OpenError> {
         let path = config.path.join(FILE);
-        let file = Arc::new(EmbeddedLog::open_unread(&EmbeddedConfig {
+        let settings = EmbeddedConfig {
             path: path.clone(),
             queue_records: config.queue_records,
             queue_kbytes: config.queue_kbytes,
@@ -76,9 +83,12 @@ impl Spool {
             disk_mbytes_max: config.mbytes_max,
             housekeeping_seconds: HOUSEKEEPING_S,
             ..EmbeddedConfig::default()
-        })?);
+        };
+        let file = Arc::new(EmbeddedLog::open_unread(&settings)?);
+        let refused = Refused::new(&config.path, settings);
+        let still_refused = refused.take_back(&file)?;
         let left = unread(&file).map_err(|error| OpenError::Spool { path, error })?;
-        Ok(Self { file, after: Duration::from_millis(config.after_ms), left })
+        Ok(Self { file, refused, after: Duration::from_millis(config.after_ms), left, still_refused })
     }
 
     /// Records that an earlier process left behind.
@@ -94,6 +104,19 @@ impl Spool {
 /// There is no spool, or it cannot be read.
 pub fn look(folder: &Path) -> Result<Vec<Unread>, OpenError> {
     let path = folder.join(FILE);
+    let file = EmbeddedLog::open_reading(&path)?;
+    unread(&file).map_err(|error| OpenError::Spool { path, error })
+}
+
+/// What a spool's folder has set aside because the log refused it for good, as [`look`].
+///
+/// # Errors
+/// It cannot be read.
+pub fn look_refused(folder: &Path) -> Result<Vec<Unread>, OpenError> {
+    let path = folder.join(refused::FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
     let file = EmbeddedLog::open_reading(&path)?;
     unread(&file).map_err(|error| OpenError::Spool { path, error })
 }
@@ -142,7 +165,7 @@ impl SpooledLog {
         }
         let waiting = Waiting::new(&spool.file, &spool);
         let (stop, stopped) = watch::channel(false);
-        let drain = Drain::new(Arc::clone(&waiting), Arc::clone(&log), reader);
+        let drain = Drain::new(Arc::clone(&waiting), Arc::clone(&log), reader, spool.refused);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -197,7 +220,7 @@ impl EventLog for SpooledLog {
                 self.waiting.0.forget(token);
                 Err(AppendError::TooLarge)
             }
-            Err(AppendError::Full | AppendError::Closed) => self.waiting.0.refused(token),
+            Err(AppendError::Full | AppendError::Closed) => self.waiting.0.no_room(token),
         }
     }
 

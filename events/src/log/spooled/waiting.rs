@@ -130,6 +130,8 @@ pub(super) struct Waiting {
     depth: watch::Sender<(u64, u64)>,
     spooled: AtomicU64,
     drained: AtomicU64,
+    /// Set aside.
+    refused: AtomicU64,
     /// Of the records in the spool, real UTC ms.
     pub oldest_at_ms: AtomicI64,
     /// The spool's thread has died.
@@ -172,6 +174,7 @@ impl Waiting {
             depth: watch::Sender::new((records, records)),
             spooled: AtomicU64::new(0),
             drained: AtomicU64::new(0),
+            refused: AtomicU64::new(of.still_refused),
             oldest_at_ms: AtomicI64::new(of.left.iter().map(|unread| unread.oldest_at_ms).min().unwrap_or(0)),
             dead: AtomicBool::new(false),
         })
@@ -223,7 +226,7 @@ impl Waiting {
     }
 
     /// The log had no room: this record, and before it all that wait, go to the spool.
-    pub fn refused(&self, token: u64) -> Result<(), AppendError> {
+    pub fn no_room(&self, token: u64) -> Result<(), AppendError> {
         let mut state = self.lock();
         state.not_in_log(token);
         self.spool_due(&mut state);
@@ -303,6 +306,20 @@ impl Waiting {
 
     /// A record of the spool is in the log.
     pub fn drained(&self, place: Place, record: &Record) {
+        self.drained.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("evgate_spool_drained_total").increment(1);
+        self.gone(place, record);
+    }
+
+    /// The log will never take a record of the spool, which is set aside.
+    pub fn refused(&self, place: Place, record: &Record) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("evgate_spool_refused_total").increment(1);
+        self.gone(place, record);
+    }
+
+    /// The spool need not keep a record any more.
+    fn gone(&self, place: Place, record: &Record) {
         let (topic, offset) = place;
         let mut state = self.lock();
         state.records = state.records.saturating_sub(1);
@@ -318,15 +335,19 @@ impl Waiting {
                 behind.remove(&record.key);
             }
         }
-        let drained = self.drained.fetch_add(1, Ordering::Relaxed) + 1;
-        metrics::counter!("evgate_spool_drained_total").increment(1);
         if state.records == 0
             && let Some((since, before)) = state.since.take()
         {
             self.oldest_at_ms.store(0, Ordering::Relaxed);
             state.shrink();
             let seconds = since.elapsed().as_secs();
-            tracing::info!(records = drained - before, seconds, "the spool is empty: the log has everything");
+            let (drained, refused) = (self.drained.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
+            tracing::info!(
+                records = drained - before,
+                refused,
+                seconds,
+                "the spool is empty: the log has everything but what it refused"
+            );
         }
         self.publish_depth(&state);
     }
@@ -382,6 +403,7 @@ impl Waiting {
             oldest_at_ms: if state.records == 0 { 0 } else { self.oldest_at_ms.load(Ordering::Relaxed) },
             spooled: self.spooled.load(Ordering::Relaxed),
             drained: self.drained.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
             left_behind: state.left_behind,
             log_away: state.away,
             failing: failing.or_else(|| dead.then(|| (0, "the spool's thread has failed".to_owned()))),
@@ -418,7 +440,7 @@ impl Waiting {
 
     fn of_log(&self, token: u64, outcome: Result<Position, LogError>) -> Option<Told> {
         let mut state = self.lock();
-        if outcome.is_ok() {
+        if answers(&outcome) {
             state.away = false;
         }
         let entry = state.entries.get_mut(&token)?;
@@ -435,8 +457,12 @@ impl Waiting {
                 }
                 Some((ack, Ok(position)))
             }
+            // Whoever waits has it still, and is not told yes.
+            Err(LogError::TooLarge) if !spooled && matches!(entry.ack, Ack::Notify { .. }) => {
+                state.entries.remove(&token).map(|entry| (entry.ack, Err(LogError::TooLarge)))
+            }
             Err(error) => {
-                state.away = true;
+                state.away |= error != LogError::TooLarge;
                 state.not_in_log(token);
                 self.news.notify_one();
                 self.spool_due(&mut state);
@@ -448,6 +474,11 @@ impl Waiting {
             }
         }
     }
+}
+
+/// The log is there: it has taken a record, or has looked at it.
+fn answers(outcome: &Result<Position, LogError>) -> bool {
+    matches!(outcome, Ok(_) | Err(LogError::TooLarge))
 }
 
 impl State {
@@ -484,7 +515,7 @@ impl AckSink for Waiting {
             OF_SPOOL => self.of_spool(number, outcome),
             OF_DRAIN => {
                 let mut state = self.lock();
-                state.away &= outcome.is_err();
+                state.away &= !answers(&outcome);
                 state.outcomes.push((number, outcome.map(drop)));
                 drop(state);
                 self.news.notify_one();
