@@ -1,5 +1,8 @@
 //! What waits for the log or the spool: who gets it, who is told, and which keys are behind.
 
+mod acks;
+mod leaving;
+
 use std::{
     collections::{HashMap, VecDeque},
     mem,
@@ -16,10 +19,7 @@ use tokio::sync::{Notify, watch};
 use super::{Spool, spooled};
 use crate::{
     clock::Clock,
-    log::{
-        Ack, AckSink, Append, AppendError, EventLog as _, LogError, Position, Record, SpoolHealth,
-        embedded::EmbeddedLog, lost::Lost,
-    },
+    log::{Ack, Append, AppendError, EventLog as _, LogError, Position, embedded::EmbeddedLog, lost::Lost},
     topic::Topic,
 };
 
@@ -29,9 +29,6 @@ const OF_DRAIN: u64 = 2 << 62;
 const KIND: u64 = 3 << 62;
 /// The partition of a position in the spool.
 const IN_SPOOL: i32 = -1;
-
-/// A drain that has brought nothing for so long is not waited for at the end.
-const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// Where a record stands in the spool.
 pub(super) type Place = (Topic, i64);
@@ -304,59 +301,6 @@ impl Waiting {
         Ok(())
     }
 
-    /// A record of the spool is in the log.
-    pub fn drained(&self, place: Place, record: &Record) {
-        self.drained.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("evgate_spool_drained_total").increment(1);
-        self.gone(place, record);
-    }
-
-    /// The log will never take a record of the spool, which is set aside.
-    pub fn refused(&self, place: Place, record: &Record) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("evgate_spool_refused_total").increment(1);
-        self.gone(place, record);
-    }
-
-    /// The spool need not keep a record any more.
-    fn gone(&self, place: Place, record: &Record) {
-        let (topic, offset) = place;
-        let mut state = self.lock();
-        state.records = state.records.saturating_sub(1);
-        state.bytes = state.bytes.saturating_sub(record.bytes() as u64);
-        let left = self.left_upto.get(topic.index()).is_some_and(|upto| offset < *upto);
-        if left {
-            state.left_behind = state.left_behind.saturating_sub(1);
-        } else if let Some(behind) = state.behind.get_mut(topic.index())
-            && let Some(count) = behind.get_mut(&record.key)
-        {
-            *count -= 1;
-            if *count == 0 {
-                behind.remove(&record.key);
-            }
-        }
-        if state.records == 0
-            && let Some((since, before)) = state.since.take()
-        {
-            self.oldest_at_ms.store(0, Ordering::Relaxed);
-            state.shrink();
-            let seconds = since.elapsed().as_secs();
-            let (drained, refused) = (self.drained.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
-            tracing::info!(
-                records = drained - before,
-                refused,
-                seconds,
-                "the spool is empty: the log has everything but what it refused"
-            );
-        }
-        self.publish_depth(&state);
-    }
-
-    fn publish_depth(&self, state: &State) {
-        self.behind.store(state.records, Ordering::Relaxed);
-        self.depth.send_replace((state.records, state.left_behind));
-    }
-
     /// What the log has said about drained records since the last call.
     pub fn take_outcomes(&self) -> Vec<(u64, Result<(), LogError>)> {
         mem::take(&mut self.lock().outcomes)
@@ -373,112 +317,9 @@ impl Waiting {
         drop(spool); // not under the lock: its writer may be telling us something
     }
 
-    pub async fn caught_up(&self) -> Result<(), LogError> {
-        let mut depth = self.depth.subscribe();
-        depth.wait_for(|(_, left_behind)| *left_behind == 0).await.map(drop).map_err(|_| LogError::Closed)
-    }
-
-    /// Waits until the spool is empty, as long as it gets emptier and at most until then.
-    pub async fn empty_by(&self, deadline: Instant) {
-        let mut depth = self.depth.subscribe();
-        while depth.borrow_and_update().0 > 0 {
-            let until = deadline.min(Instant::now() + STANDSTILL);
-            if tokio::time::timeout_at(until.into(), depth.changed()).await.is_err() {
-                return;
-            }
-        }
-    }
-
     pub fn lost(&self) -> u64 {
         self.lost.total()
     }
-
-    pub fn health(&self) -> SpoolHealth {
-        let state = self.lock();
-        let failing = state.spool.as_ref().and_then(|spool| spool.health().degraded);
-        let dead = self.dead.load(Ordering::Relaxed);
-        SpoolHealth {
-            records: state.records,
-            bytes: state.bytes,
-            oldest_at_ms: if state.records == 0 { 0 } else { self.oldest_at_ms.load(Ordering::Relaxed) },
-            spooled: self.spooled.load(Ordering::Relaxed),
-            drained: self.drained.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            left_behind: state.left_behind,
-            log_away: state.away,
-            failing: failing.or_else(|| dead.then(|| (0, "the spool's thread has failed".to_owned()))),
-        }
-    }
-
-    fn of_spool(&self, token: u64, outcome: Result<Position, LogError>) -> Option<Told> {
-        let mut state = self.lock();
-        let entry = state.entries.get_mut(&token)?;
-        let ack = mem::replace(&mut entry.ack, Ack::None);
-        let (in_log, topic) = (entry.in_log, entry.topic);
-        let told = match outcome {
-            Ok(position) => {
-                let place = (topic, position.offset);
-                entry.place = Some(place);
-                if let Some(upto) = state.spooled_upto.get_mut(topic.index()) {
-                    *upto = position.offset + 1;
-                }
-                match in_log {
-                    InLog::No => {}
-                    InLog::Open => drop(state.marks.insert(place, Mark::Open)),
-                    InLog::Confirmed => drop(state.marks.insert(place, Mark::Confirmed)),
-                }
-                self.news.notify_one();
-                Ok(Position { partition: IN_SPOOL, ..position })
-            }
-            Err(error) => Err(error), // the process ends; it was not told yes
-        };
-        if in_log != InLog::Open || told.is_err() {
-            state.entries.remove(&token);
-        }
-        Some((ack, told))
-    }
-
-    fn of_log(&self, token: u64, outcome: Result<Position, LogError>) -> Option<Told> {
-        let mut state = self.lock();
-        if answers(&outcome) {
-            state.away = false;
-        }
-        let entry = state.entries.get_mut(&token)?;
-        let (topic, spooled, place) = (entry.topic, entry.copy.is_none(), entry.place);
-        match outcome {
-            Ok(position) if !spooled => state.entries.remove(&token).map(|entry| (entry.ack, Ok(position))),
-            Ok(position) => {
-                entry.in_log = InLog::Confirmed;
-                let ack = mem::replace(&mut entry.ack, Ack::None);
-                if let Some(place) = place {
-                    state.marks.insert(place, Mark::Confirmed);
-                    state.entries.remove(&token);
-                    self.news.notify_one();
-                }
-                Some((ack, Ok(position)))
-            }
-            // Whoever waits has it still, and is not told yes.
-            Err(LogError::TooLarge) if !spooled && matches!(entry.ack, Ack::Notify { .. }) => {
-                state.entries.remove(&token).map(|entry| (entry.ack, Err(LogError::TooLarge)))
-            }
-            Err(error) => {
-                state.away |= error != LogError::TooLarge;
-                state.not_in_log(token);
-                self.news.notify_one();
-                self.spool_due(&mut state);
-                if spooled || state.spool.is_some() {
-                    return None; // it is in the spool, or waits for room there
-                }
-                self.lost.count(topic);
-                state.entries.remove(&token).map(|entry| (entry.ack, Err(error)))
-            }
-        }
-    }
-}
-
-/// The log is there: it has taken a record, or has looked at it.
-fn answers(outcome: &Result<Position, LogError>) -> bool {
-    matches!(outcome, Ok(_) | Err(LogError::TooLarge))
 }
 
 impl State {
@@ -505,31 +346,5 @@ impl State {
         self.behind.iter_mut().for_each(HashMap::shrink_to_fit);
         self.marks.shrink_to_fit();
         self.entries.shrink_to_fit();
-    }
-}
-
-impl AckSink for Waiting {
-    fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
-        let number = token & !KIND;
-        let told = match token & KIND {
-            OF_SPOOL => self.of_spool(number, outcome),
-            OF_DRAIN => {
-                let mut state = self.lock();
-                state.away &= !answers(&outcome);
-                state.outcomes.push((number, outcome.map(drop)));
-                drop(state);
-                self.news.notify_one();
-                None
-            }
-            _ => self.of_log(number, outcome),
-        };
-        // Outside the lock: whoever is told may append.
-        if let Some((Ack::Notify { sink, token }, outcome)) = told {
-            sink.acked(token, outcome);
-        }
-    }
-
-    fn keeps(&self) -> bool {
-        true
     }
 }
