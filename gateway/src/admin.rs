@@ -161,7 +161,9 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     for (gauge, size) in shared.metrics.registry.iter().zip(shared.replica.sizes()) {
         gauge.set(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
     }
-    if let Some(spool) = shared.log.health().spool {
+    let health = shared.log.health();
+    shared.metrics.log_failing.set(f64::from(u8::from(health.degraded.is_some())));
+    if let Some(spool) = health.spool {
         shared.metrics.spool(&spool, real_ms());
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (admin.render)())

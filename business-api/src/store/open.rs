@@ -43,6 +43,8 @@ pub enum OpenError {
     UnknownScheme,
     #[error("cannot open the database: {0}")]
     Connect(#[from] sqlx::Error),
+    #[error("cannot open the database {path}: {error}")]
+    File { path: String, error: sqlx::Error },
     #[error("cannot bring the schema up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     #[error("the login role sees through row level security and may not become {APP_ROLE}: {0}")]
@@ -169,6 +171,7 @@ impl Tx {
 }
 
 async fn open_sqlite(url: &str) -> Result<Pools, OpenError> {
+    let at = |error| OpenError::File { path: url.trim_start_matches("sqlite:").to_owned(), error };
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -182,9 +185,14 @@ async fn open_sqlite(url: &str) -> Result<Pools, OpenError> {
         // every later BEGIN. Such a connection is closed and a new one opened.
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options.clone())
-        .await?;
+        .await
+        .map_err(at)?;
     sqlx::migrate!("migrations/sqlite").run(&writer).await?;
-    let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.pragma("query_only", "ON")).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(4)
+        .connect_with(options.pragma("query_only", "ON"))
+        .await
+        .map_err(at)?;
     Ok(Pools::Sqlite { writer, readers })
 }
 

@@ -13,15 +13,18 @@
 //! | `lies`, `comparison_sees` | lies on the line, which the comparison must find out |
 //! | `slow_line` | what a trial once found |
 //! | `rolling_restart`, `long_outage`, `frozen_node` | a roll-out, five minutes without Kafka, and a gateway that sleeps, under load |
+//! | `disks`, `bad_disk` | disks that are full, read-only or failing |
 //! | `embedded_syncs_first`, `broker_confirms_first`, `spool_syncs_first`, `trace` | no answer before the bytes are safe |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
+mod bad_disk;
 mod broker_confirms_first;
 mod charger_line;
 #[path = "../common/mod.rs"]
 mod common;
 mod comparison_sees;
 mod deeds;
+mod disks;
 mod embedded_syncs_first;
 mod frozen_node;
 mod lies;

@@ -177,10 +177,17 @@ impl Stand {
 
     async fn embedded(folder: tempfile::TempDir, file: PathBuf, clock: Clock, wishes: &Wishes) -> Self {
         let addresses = Addresses::free();
-        let data = folder.path().join("data");
+        // In folders of their own: a test may spoil the disk of one of them.
+        let (log, database) = (folder.path().join("data/log"), folder.path().join("data/database"));
+        let log = EmbeddedConfig { path: log.join("events.db"), ..EmbeddedConfig::default() };
+        std::fs::create_dir_all(&database).unwrap();
         let mut env = environment(&addresses, clock);
+        env.extend([
+            ("EVGATE__LOG__PATH", log.path.display().to_string()),
+            ("EVGATE__API__DATABASE_URL", format!("sqlite:{}", database.join("evgate.db").display())),
+        ]);
         env.extend(wishes.env.iter().cloned());
-        let args = ["serve", "--registry", file.to_str().unwrap(), "--data", data.to_str().unwrap()];
+        let args = ["serve", "--registry", file.to_str().unwrap()];
         let serve = Kept::new(Process::start_under(folder.path(), &wishes.under, &args, &env), addresses.admin);
         serve.ready().await;
         let target = target(&addresses);
@@ -193,7 +200,7 @@ impl Stand {
             clock,
             registry: file,
             client: addresses.platform(),
-            log: LogConfig::Embedded(EmbeddedConfig { path: data.join("events.db"), ..EmbeddedConfig::default() }),
+            log: LogConfig::Embedded(log),
             folder,
         }
     }

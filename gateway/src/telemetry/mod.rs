@@ -152,6 +152,11 @@ pub fn catalogue() -> Vec<Metric> {
             vec![("class", vec!["live", "status"])],
         ),
         counter("evgate_log_full_total", "Appends that the log had no room for and that were tried again.", vec![]),
+        gauge(
+            "evgate_log_failing",
+            "1 while the log cannot take records (disk full, read-only or failing; no broker reachable).",
+            vec![],
+        ),
         counter(
             "evgate_log_lost_total",
             "Records that the log took and then failed, by topic; of these, money is sent again by its charger.",
