@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CARGO ?= cargo
-# What `make demo`, `make crash` and `make walls` pass on, e.g. ARGS="--for 60s".
+# What `make demo`, `make crash`, `make walls` and `make figures` pass on, e.g. ARGS="--for 60s".
 ARGS ?=
 PYTHON_ENV := target/python
 
@@ -11,7 +11,7 @@ PYTHON_ENV := target/python
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  ARGS="..." is passed on by demo, crash, walls and bench: make demo ARGS="--for 60s"'
+	@echo '  ARGS="..." is passed on by demo, crash, walls, figures and bench: make demo ARGS="--for 60s"'
 
 .PHONY: demo
 demo: ## Build and run the demo: chargers, gateway, orders and bills in one process (ARGS="--for 60s")
@@ -53,3 +53,9 @@ walls: ## The walls of speed: server CPU per message against a bare epoll echo, 
 	@tests/setup/prerequisites build
 	@$(CARGO) build --release --locked -p evgate
 	@exec target/release/evgate load walls $(ARGS)
+
+.PHONY: figures
+figures: ## Figures of "nothing is lost": answer time of money, memory while Kafka is away, time to drain (ARGS="--only answers")
+	@tests/setup/prerequisites build test
+	@$(CARGO) build --release --locked -p evgate
+	@exec tests/services/with-services kafka -- tests/figures $(ARGS)

@@ -14,6 +14,7 @@
 //! | `slow_line` | what a trial once found |
 //! | `rolling_restart`, `long_outage`, `frozen_node` | a roll-out, five minutes without Kafka, and a gateway that sleeps, under load |
 //! | `disks`, `bad_disk` | disks that are full, read-only or failing |
+//! | `days_later`, `letters`, `left_behind` | retries days later, dead letters and `evgate spool drain`, with the real services |
 //! | `embedded_syncs_first`, `broker_confirms_first`, `spool_syncs_first`, `trace` | no answer before the bytes are safe |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::large_futures)]
 
@@ -23,10 +24,13 @@ mod charger_line;
 #[path = "../common/mod.rs"]
 mod common;
 mod comparison_sees;
+mod days_later;
 mod deeds;
 mod disks;
 mod embedded_syncs_first;
 mod frozen_node;
+mod left_behind;
+mod letters;
 mod lies;
 mod line;
 mod long_outage;

@@ -274,6 +274,11 @@ impl Stand {
         }
     }
 
+    /// The log, for who reads it or writes to it besides.
+    pub fn open_log(&self) -> Arc<dyn EventLog> {
+        events::log::open(&self.log).unwrap()
+    }
+
     /// Ends all processes well and opens the log to be read; what did not end with 0 is told.
     pub async fn end(&self) -> (Arc<dyn EventLog>, Vec<String>) {
         let mut complaints = Vec::new();
@@ -283,7 +288,7 @@ impl Stand {
                 complaints.push(format!("a process left with {code} on SIGTERM:\n{}", kept.said().await));
             }
         }
-        (events::log::open(&self.log).unwrap(), complaints)
+        (self.open_log(), complaints)
     }
 }
 
