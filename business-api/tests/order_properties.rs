@@ -1,10 +1,13 @@
 //! What holds for every course of an order, however wrong the inputs come.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod billing_support;
 mod order_support;
 
-use business_api::order::{Effect, Input, Opening, Order, State, Step, open, step};
-use events::units::Fen;
+use billing_support::b1;
+use business_api::bill::Options;
+use business_api::order::{Effect, Facts, Input, Limits, Opening, Order, Record, State, Step, open, settle, step};
+use events::units::{AmountE4, EnergyE4, Fen};
 use order_support::{DUE, T0, asked, inputs, placed, policy, record, recorded};
 use proptest::prelude::*;
 
@@ -41,6 +44,27 @@ fn course() -> impl Strategy<Value = Vec<(i64, Input)>> {
         Input::Collected,
     ]);
     prop::collection::vec((wait, prop_oneof![3 => input, 2 => likely]), 0..40)
+}
+
+/// Records of every kind, also such as contradict themselves: total, meter, periods and amount each say what they like.
+fn said() -> impl Strategy<Value = Record> {
+    let energy = || prop_oneof![3 => Just(0_i64), 1 => Just(10_000), 2 => 10_000..500_000_i64];
+    let meter = prop_oneof![Just(None), energy().prop_map(Some)];
+    let amount = prop_oneof![Just(None), Just(Some(0_i64)), (50..900_000_i64).prop_map(Some)];
+    (energy(), meter, energy(), amount).prop_map(|(total, meter, periods, amount)| Record {
+        energy: Some(EnergyE4(total)),
+        meter_end: Some(EnergyE4(meter.map_or(0, |moved| 1_000_000 + moved))),
+        meter_start: Some(EnergyE4(meter.map_or(0, |_| 1_000_000))),
+        amount: amount.map(AmountE4),
+        periods: record(77, periods).periods,
+        ..record(77, total)
+    })
+}
+
+fn claims(record: &Record) -> bool {
+    let moved = record.meter_end.unwrap().0 - record.meter_start.unwrap().0;
+    let periods: i64 = record.periods.iter().map(|period| period.energy.0).sum();
+    record.energy.unwrap().0 + moved + periods + record.amount.map_or(0, |amount| amount.0) > 0
 }
 
 fn money(effects: &[Effect]) -> Vec<&Effect> {
@@ -120,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_is_never_refused_and_never_lost(opening in openings(), course in course()) {
+    fn a_record_is_never_refused_and_never_lost(opening in openings(), course in course(), said in said()) {
         let (mut order, mut at_ms) = (opening.order, T0);
         for (wait, input) in &course {
             at_ms += wait;
@@ -128,14 +152,32 @@ proptest! {
                 order = next.order;
             }
         }
-        let step = step(&order, at_ms, &recorded(77, 123_456), &policy()).unwrap();
-        let stored = step.effects.iter().filter(|effect| matches!(effect, Effect::StoreRecord { .. })).count();
+        let came = step(&order, at_ms, &Input::Recorded(Box::new(said.clone())), &policy()).unwrap();
+        let stored = came.effects.iter().filter(|effect| matches!(effect, Effect::StoreRecord { .. })).count();
         prop_assert_eq!(stored, 1);
-        // Energy that nobody billed yet goes to settlement, or to a person.
-        let live = matches!(order.state, State::PendingPayment | State::Starting | State::Charging | State::Stopping
-            | State::AwaitingRecord);
-        prop_assert!(!live || step.order.state == State::Settling);
-        let person = step.effects.iter().any(|effect| matches!(effect, Effect::OpenWorkItem(_)));
-        prop_assert!(person || step.order.state == State::Settling);
+        let person = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::OpenWorkItem(_)));
+        if claims(&said) {
+            // Energy or money that nobody billed yet goes to settlement, or to a person.
+            let live = matches!(order.state, State::PendingPayment | State::Starting | State::Charging | State::Stopping
+                | State::AwaitingRecord | State::StartFailed) && order.record.is_none();
+            prop_assert!(!live || order.payer.is_none() || came.order.state == State::Settling, "{:?}", came.order.state);
+            prop_assert!(person(&came.effects) || came.order.state == State::Settling);
+        }
+        let by_it = came.order.record.as_ref() == Some(&said) && came.order.estimate.is_none();
+        if came.order.state != State::Settling || !by_it {
+            return Ok(());
+        }
+        // And settlement closes no order for nothing while its record claims any.
+        let (options, limits, tariff) = (Options::default(), Limits::default(), b1());
+        let facts = Facts { tariff: &tariff, samples: &[], clock_skew_ms: 0, rated_power_w: 0, options: &options,
+            limits: &limits };
+        let outcome = settle(&came.order, &facts).outcome;
+        let done = step(&came.order, at_ms, &Input::Billed(outcome), &policy()).unwrap();
+        if claims(&said) {
+            let collects = done.effects.iter().any(|effect| matches!(effect, Effect::Collect { .. }));
+            prop_assert!(collects || person(&done.effects), "{:?} of {said:?}", done.order.state);
+        } else {
+            prop_assert_eq!(done.order.state, State::ClosedZero, "nothing is claimed: {:?}", said);
+        }
     }
 }

@@ -8,7 +8,7 @@ use billing_support::{a1, b1};
 use business_api::bill::{Flag, Options, Sample, Source};
 use business_api::order::{
     Against, BillOutcome, ExceptionCode, Facts, Implausible, Input, Limits, Opening, Order, Placed, Protocol, Record,
-    Settlement, open, plausible, settle, step,
+    Settlement, State, open, plausible, settle, step,
 };
 use business_api::tariff::{PeriodKind, Tariff};
 use events::units::{AmountE4, EnergyE4, Fen};
@@ -144,6 +144,51 @@ fn figures_that_contradict_each_other_are_held() {
     assert!(close.bill.is_some());
     let no_meter = Record { meter_start: Some(EnergyE4(0)), meter_end: Some(EnergyE4(0)), ..record(1, 300_000) };
     assert!(settled_with(no_meter, |_| {}).bill.is_some(), "both zero is no reading");
+}
+
+/// A record whose total is 0 closes no order for nothing while its meter, its periods or its amount speak of a delivery; not where the
+/// charger only has an approximation of the prices either.
+#[test]
+fn no_total_is_no_reason_to_close_what_claims_energy_or_money() {
+    let no_meter = |record: Record| Record { meter_start: Some(EnergyE4(0)), meter_end: Some(EnergyE4(0)), ..record };
+    let metered = Record { energy: Some(EnergyE4(0)), periods: Vec::new(), ..record(1, 500_000) };
+    let split = no_meter(Record { energy: Some(EnergyE4(0)), amount: Some(AmountE4(0)), ..record(1, 200_000) });
+    let paid = no_meter(Record { amount: Some(AmountE4(156_000)), ..record(1, 0) });
+    let registers = vec![Sample { at_ms: T0 + 60 * MINUTE, energy: EnergyE4(1_200_000) }];
+    for tariff in [a1(), b1()] {
+        for record in [&metered, &split, &paid] {
+            let settlement = settle_with(&tariff, Protocol::Ykc, None, record.clone(), |_| {});
+            assert_eq!(held(&settlement), ExceptionCode::EnergyInconsistent, "{settlement:?}");
+        }
+        let stop = Record { registers: registers.clone(), ..ocpp(Some(1_000_000)) };
+        let settlement = settle_with(&tariff, Protocol::Ocpp, Some(1_000_000), stop, |_| {});
+        assert_eq!(held(&settlement), ExceptionCode::EnergyInconsistent, "readings between equal ends");
+    }
+    let more = no_meter(Record { energy: Some(EnergyE4(10_000)), amount: None, ..record(1, 200_000) });
+    assert_eq!(held(&settled_with(more, |_| {})), ExceptionCode::EnergyInconsistent, "periods of more than the total");
+    // A meter counts in steps, and half a fen is none.
+    let step = Record { energy: Some(EnergyE4(0)), amount: Some(AmountE4(49)), ..record(1, 100) };
+    assert_eq!(settled_with(step, |_| {}).outcome, BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) });
+}
+
+/// Before anybody saw current flow, too: such a record is billed, not taken for a start that failed.
+#[test]
+fn a_start_that_failed_is_told_by_a_record_that_claims_nothing() {
+    let starting = asked(None, None).order;
+    let failed = Input::StartRefused { code: "03".to_owned(), not_plugged: false };
+    let failed = step(&starting, T0, &failed, &policy()).unwrap().order;
+    let come = |order: &Order, record: Record| step(order, T0, &Input::Recorded(Box::new(record)), &policy()).unwrap();
+    for order in [&starting, &failed] {
+        let metered = Record { energy: Some(EnergyE4(0)), periods: Vec::new(), ..record(1, 500_000) };
+        let split = Record { meter_end: Some(EnergyE4(1_000_000)), ..metered.clone() };
+        let split = Record { periods: record(1, 200_000).periods, amount: Some(AmountE4(0)), ..split };
+        let paid = Record { amount: Some(AmountE4(152_500)), ..record(1, 0) };
+        for claiming in [metered, split, paid] {
+            assert_eq!(come(order, claiming).order.state, State::Settling);
+        }
+        let nothing = come(order, record(1, 0));
+        assert_eq!((nothing.order.state, nothing.order.settled), (State::StartFailed, None));
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use numbers::{COUNTERS, NumberError, order_number, order_tag, trade_number};
 pub use open::{Opening, Placed, open};
 pub use plausibility::{Against, Implausible, Limits, plausible};
 pub use policy::Policy;
-pub use record::{CellEnergy, Digest, Protocol, Record, RecordError, StartMode};
+pub use record::{CellEnergy, Digest, METER_TOLERANCE, Protocol, Record, RecordError, StartMode};
 pub use session::SaidStart;
 pub use settle::{Facts, Settlement, bill_session, settle};
 pub use state::{

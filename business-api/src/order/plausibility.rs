@@ -3,6 +3,7 @@
 use events::units::EnergyE4;
 use serde::{Deserialize, Serialize};
 
+use super::record::METER_TOLERANCE;
 use super::state::ExceptionCode;
 use crate::bill::Session;
 use crate::tariff::MS_PER_DAY;
@@ -40,7 +41,7 @@ impl Default for Limits {
             earliest_ms: EARLIEST_MS,
             ahead_ms: 5 * 60_000,
             skew_ms: MS_PER_DAY,
-            meter_tolerance: EnergyE4(100),
+            meter_tolerance: METER_TOLERANCE,
         }
     }
 }

@@ -155,6 +155,11 @@ pub struct Record {
     pub stop_reason_raw: String,
 }
 
+/// How far readings of one energy may be apart: meters count in steps. 0.0100 kWh.
+pub const METER_TOLERANCE: EnergyE4 = EnergyE4(100);
+/// What rounds to a fen, 0.0001 yuan.
+const HALF_A_FEN: i64 = 50;
+
 /// A record event that cannot be a record: it goes to the dead-letter topic, its bytes are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -227,6 +232,39 @@ impl Record {
             let energy = self.meter_end?.checked_sub(self.meter_start.or(meter_start)?)?;
             (!energy.is_negative()).then_some(energy)
         })
+    }
+
+    /// The record says that nothing was delivered: no total, no meter, no period and no amount of it speaks of any.
+    /// `meter_start` as in [`Record::total_energy`].
+    #[must_use]
+    pub fn is_empty(&self, meter_start: Option<EnergyE4>) -> bool {
+        self.total_energy(meter_start) == Some(EnergyE4::ZERO) && self.claim_without_energy(meter_start).is_none()
+    }
+
+    /// What of a record whose total is 0 speaks of a delivery all the same, in words. Meters count in steps: up to
+    /// [`METER_TOLERANCE`] is nothing, and so is an amount that rounds to 0 fen. A meter that ran backwards says nothing.
+    #[must_use]
+    pub fn claim_without_energy(&self, meter_start: Option<EnergyE4>) -> Option<String> {
+        let tolerance = i128::from(METER_TOLERANCE.0);
+        let from = self.meter_start.or(meter_start).map(|from| i128::from(from.0));
+        let points = self.registers.iter().map(|point| point.energy).chain(self.meter_end);
+        let metered = points.max().zip(from).map_or(0, |(most, from)| i128::from(most.0) - from);
+        if metered > tolerance {
+            return Some(format!("the meter moved by {} kWh", EnergyE4(i64::try_from(metered).unwrap_or(i64::MAX))));
+        }
+        let periods = self.periods_sum();
+        if periods > tolerance {
+            let sum = EnergyE4(i64::try_from(periods).unwrap_or(i64::MAX));
+            return Some(format!("the periods add up to {sum} kWh"));
+        }
+        let amount = self.amount.filter(|amount| amount.0 >= HALF_A_FEN)?;
+        Some(format!("the amount is {amount} yuan"))
+    }
+
+    /// Energy of all periods, 0.0001 kWh.
+    #[must_use]
+    pub fn periods_sum(&self) -> i128 {
+        self.periods.iter().map(|period| i128::from(period.energy.0)).sum()
     }
 }
 

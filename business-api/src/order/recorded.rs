@@ -24,7 +24,8 @@ pub(super) fn recorded(work: &mut Work, record: &Record) -> bool {
         conflict(work, record);
         return true;
     }
-    let empty = record.total_energy(order.meter_start) == Some(EnergyE4::ZERO);
+    // One whose figures contradict each other goes to billing, which holds it for a person.
+    let empty = record.is_empty(order.meter_start);
     match work.state() {
         State::Starting if empty => {
             keep(work, record);
@@ -111,7 +112,9 @@ fn settle(work: &mut Work, transition: &'static str) {
 /// A first record after the order was settled by an estimate, or closed without one: it changes nothing by itself (T22).
 fn beside_estimate(work: &mut Work, record: &Record) {
     let agrees = work.order.estimate.as_ref().is_some_and(|estimate| {
-        let energy = record.total_energy(work.order.meter_start);
+        let meter_start = work.order.meter_start;
+        let energy = record.total_energy(meter_start);
+        let energy = energy.filter(|energy| *energy != EnergyE4::ZERO || record.is_empty(meter_start));
         let apart = energy.and_then(|energy| energy.checked_sub(estimate.energy));
         apart.is_some_and(|apart| apart.0.unsigned_abs() <= work.policy.estimate_tolerance.0.unsigned_abs())
     });

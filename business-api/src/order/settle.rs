@@ -5,7 +5,7 @@ use events::units::{EnergyE4, Fen};
 use super::effect::Effect;
 use super::input::BillOutcome;
 use super::plausibility::{Against, Implausible, Limits, plausible};
-use super::record::{CellEnergy, Protocol, Record};
+use super::record::{Protocol, Record};
 use super::state::{ExceptionCode, Hold, Order, Settled, State};
 use super::step::Work;
 use crate::bill::{self, Bill, BillError, ChargerPeriod, ChargerSplit, Options, Sample, Session, SplitTariff};
@@ -121,8 +121,19 @@ pub fn bill_session(order: &Order, facts: &Facts<'_>) -> Result<Session, Implaus
 }
 
 /// The charger's total, checked against its meter. A meter that ran backwards (reset, rollover) is not believed; then the
-/// periods must agree with the total.
+/// periods must agree with the total. Periods of more than a total that no meter confirms contradict it, and so does whatever speaks of
+/// a delivery where the total is 0: nothing is closed for nothing while its record claims energy or money.
 fn energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) -> Result<EnergyE4, Implausible> {
+    let energy = metered_energy_of(record, meter_start, limits)?;
+    if energy == EnergyE4::ZERO
+        && let Some(claim) = record.claim_without_energy(meter_start)
+    {
+        return Err(Implausible::Inconsistent(format!("no energy, but {claim}")));
+    }
+    Ok(energy)
+}
+
+fn metered_energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) -> Result<EnergyE4, Implausible> {
     let inconsistent = |text: String| Err(Implausible::Inconsistent(text));
     let metered = match (record.meter_start.or(meter_start), record.meter_end) {
         (Some(EnergyE4::ZERO), Some(EnergyE4::ZERO)) | (None, _) | (_, None) => None, // No meter reading at all.
@@ -135,9 +146,15 @@ fn energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) ->
         },
         (None, Some(metered)) if metered.is_negative() => inconsistent("the meter ran backwards".to_owned()),
         (None, Some(metered)) => Ok(metered),
-        (Some(total), None) => Ok(total),
+        (Some(total), None) => {
+            let sum = record.periods_sum();
+            if sum - i128::from(total.0) > i128::from(limits.meter_tolerance.0) {
+                return inconsistent(format!("total {total} kWh, more in the periods, and no meter readings"));
+            }
+            Ok(total)
+        }
         (Some(total), Some(metered)) if metered.is_negative() => {
-            if periods_agree(&record.periods, total) {
+            if periods_agree(record, total) {
                 Ok(total)
             } else {
                 inconsistent(format!("the meter ran backwards and the periods do not add up to {total} kWh"))
@@ -153,9 +170,8 @@ fn energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) ->
     }
 }
 
-fn periods_agree(periods: &[CellEnergy], total: EnergyE4) -> bool {
-    let sum: i128 = periods.iter().map(|period| i128::from(period.energy.0)).sum();
-    !periods.is_empty() && (sum - i128::from(total.0)).abs() <= 10
+fn periods_agree(record: &Record, total: EnergyE4) -> bool {
+    !record.periods.is_empty() && (record.periods_sum() - i128::from(total.0)).abs() <= 10
 }
 
 /// The charger's cells as our kinds, by the billing model that the charger was given.

@@ -46,7 +46,7 @@ pub fn record(digest: u8, energy: i64) -> Record {
         meter_start: Some(EnergyE4(1_000_000)),
         meter_end: Some(EnergyE4(1_000_000 + energy)),
         energy: Some(EnergyE4(energy)),
-        amount: Some(AmountE4(386_700)),
+        amount: Some(AmountE4(if energy == 0 { 0 } else { 386_700 })),
         periods: vec![
             cell(PeriodKind::Sharp, 0),
             cell(PeriodKind::Peak, energy / 2),
@@ -186,6 +186,13 @@ pub fn inputs() -> Vec<(&'static str, Input)> {
         ("recorded", recorded(1, 300_000)),
         ("recorded other digest", recorded(2, 290_000)),
         ("recorded no energy", recorded(3, 0)),
+        (
+            "recorded no total but a meter",
+            Input::Recorded(Box::new(Record { energy: Some(EnergyE4(0)), ..record(6, 500_000) })),
+        ),
+        ("recorded no energy but an amount", {
+            Input::Recorded(Box::new(Record { amount: Some(AmountE4(152_500)), ..record(7, 0) }))
+        }),
         ("recorded another session", {
             Input::Recorded(Box::new(Record { session: "another".to_owned(), ..record(4, 300_000) }))
         }),
