@@ -1,4 +1,4 @@
-//! Small regular chores: how deep the outbox is, and forgetting answers kept for repeated requests.
+//! Small regular chores: how deep the outbox is, and forgetting answers kept for repeated requests and readings whose start never came.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +10,7 @@ use crate::{
     metrics::Metrics,
     status::Part,
     store::{DbError, Store},
+    work::WAITS_MS,
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -43,6 +44,7 @@ async fn chores(store: &Store, now_ms: i64, metrics: &Metrics, forget: bool) -> 
     for (tenant, _) in tenants {
         let mut tx = store.write(tenant).await?;
         tx.forget_answers(tenant, now_ms - KEPT_MS).await?;
+        metrics.samples_expired.increment(tx.forget_waiting(tenant, now_ms - WAITS_MS).await?);
         tx.commit().await?;
     }
     Ok(depth)

@@ -21,6 +21,7 @@ pub const BATCH_SECONDS: &str = "evgate_api_batch_seconds";
 pub const CONSUMER_RETRIES: &str = "evgate_api_consumer_retries_total";
 pub const TRANSITIONS_ILLEGAL: &str = "evgate_api_order_illegal_transitions_total";
 pub const RECORDS_DUPLICATE: &str = "evgate_api_records_duplicate_total";
+pub const SAMPLES_DROPPED: &str = "evgate_api_samples_dropped_total";
 pub const ORDERS_CREATED: &str = "evgate_api_orders_created_total";
 pub const ORDERS_SETTLED: &str = "evgate_api_orders_settled_total";
 pub const ALARMS: &str = "evgate_api_order_alarms_total";
@@ -40,7 +41,7 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_OUTDATED,
@@ -54,6 +55,7 @@ pub const ALL: [&str; 22] = [
     CONSUMER_LAG,
     TRANSITIONS_ILLEGAL,
     RECORDS_DUPLICATE,
+    SAMPLES_DROPPED,
     ORDERS_CREATED,
     ORDERS_SETTLED,
     ALARMS,
@@ -81,6 +83,10 @@ pub(crate) struct Metrics {
     pub retries: Counter,
     pub illegal: Counter,
     pub duplicates: Counter,
+    /// Readings that no bill will know.
+    pub samples_full: Counter,
+    pub samples_expired: Counter,
+    pub samples_after_bill: Counter,
     pub batch_seconds: Histogram,
     pub lag: Gauge,
     /// In the order of [`Source::ALL`].
@@ -129,6 +135,11 @@ impl Metrics {
         );
         describe_counter!(TRANSITIONS_ILLEGAL, Unit::Count, "Events that an order could do nothing with in its state.");
         describe_counter!(RECORDS_DUPLICATE, Unit::Count, "Records that had been received before.");
+        describe_counter!(
+            SAMPLES_DROPPED,
+            Unit::Count,
+            "Meter readings that no bill knows: too many waited for their start, it never came, or the bill was made before them."
+        );
         describe_counter!(ORDERS_CREATED, Unit::Count, "Orders created, by origin.");
         describe_counter!(ORDERS_SETTLED, Unit::Count, "Orders settled, by outcome.");
         describe_counter!(ALARMS, Unit::Count, "Alarms that orders raised.");
@@ -162,6 +173,9 @@ impl Metrics {
             retries: zero(CONSUMER_RETRIES),
             illegal: zero(TRANSITIONS_ILLEGAL),
             duplicates: zero(RECORDS_DUPLICATE),
+            samples_full: samples_dropped("full"),
+            samples_expired: samples_dropped("expired"),
+            samples_after_bill: samples_dropped("after_bill"),
             batch_seconds: histogram!(BATCH_SECONDS),
             lag: zero_gauge(CONSUMER_LAG),
             letters_waiting: Source::ALL.map(|source| {
@@ -195,6 +209,12 @@ fn zero_gauge(name: &'static str) -> Gauge {
     let gauge = gauge!(name);
     gauge.set(0.0);
     gauge
+}
+
+fn samples_dropped(reason: &'static str) -> Counter {
+    let counter = counter!(SAMPLES_DROPPED, "reason" => reason);
+    counter.absolute(0);
+    counter
 }
 
 fn zero(name: &'static str) -> Counter {

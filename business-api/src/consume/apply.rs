@@ -84,11 +84,15 @@ fn apply_one(work: &mut Work, event: &Envelope, heard: Incoming) -> Result<(), S
             recorded(work, event, *record);
         }
         Incoming::Sampled(reading) => {
-            if let Some(order_no) = work.by_session(charger, &reading.session, reading.at_ms) {
-                let meter_start = work.order(&order_no).and_then(|row| row.facts.order.meter_start);
-                if let Some(sample) = reading.relative(meter_start) {
-                    work.keep_sample(&order_no, sample);
-                }
+            let order_no = work.by_session(charger, &reading.session, reading.at_ms);
+            match order_no.as_deref().and_then(|order_no| work.order(order_no)).map(|row| &row.facts.order) {
+                None if check(&reading.session).is_ok() => work.wait(charger, reading),
+                None => {}
+                Some(order) => match reading.relative(order.meter_start) {
+                    Some(sample) => work.keep_sample(&order_no.unwrap_or_default(), sample),
+                    None if order.meter_start.is_none() && order.settled.is_none() => work.wait(charger, reading),
+                    None => {} // less than at the start
+                },
             }
         }
         Incoming::Answered { .. } => {

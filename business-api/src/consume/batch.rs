@@ -189,11 +189,13 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
         wanted.chargers.insert(event.envelope.charger.clone());
         match &event.envelope.body {
             Some(Body::SessionAuthorized(it)) => {
+                wanted.starts.insert(it.session.clone());
                 wanted.sessions.insert(it.session.clone());
                 wanted.tokens.insert(it.token.clone());
                 wanted.tariffs.insert(it.tariff.clone());
             }
             Some(Body::SessionStarted(it)) => {
+                wanted.starts.insert(it.session.clone());
                 wanted.sessions.insert(it.session.clone());
                 wanted.tokens.insert(it.token.clone());
                 wanted.tags.extend(apply::order_tag(&it.token));
@@ -202,6 +204,7 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
             Some(Body::SessionEnded(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::TransactionRecorded(it)) => {
                 wanted.billing = true;
+                wanted.starts.insert(it.session.clone());
                 wanted.sessions.insert(it.session.clone());
                 wanted.tokens.insert(it.token.clone());
                 wanted.tokens.insert(it.card.clone());

@@ -41,6 +41,8 @@ pub struct ChargerView {
     pub profile: String,
     /// Whether it must show a password.
     pub has_secret: bool,
+    /// Meter readings of it wait for the start of their session.
+    pub waiting_samples: bool,
     pub live: Live,
 }
 
@@ -86,7 +88,9 @@ const CHARGER_VIEW: &str = "SELECT c.charger, c.station, c.name, c.protocol, c.e
     COALESCE(l.node, '') AS node, COALESCE(l.remote_address, '') AS remote_address, COALESCE(l.vendor, '') AS vendor, \
     COALESCE(l.model, '') AS model, COALESCE(l.firmware, '') AS firmware, COALESCE(l.skew_ms, 0) AS skew_ms, \
     COALESCE(l.tariff_hash, '') AS tariff_hash, COALESCE(l.changed_at_ms, 0) AS changed_at_ms, \
-    COALESCE(l.seen_at_ms, 0) AS seen_at_ms FROM chargers c \
+    COALESCE(l.seen_at_ms, 0) AS seen_at_ms, \
+    CASE WHEN EXISTS (SELECT 1 FROM waiting_samples w WHERE w.tenant_id = c.tenant_id AND w.charger = c.charger) \
+    THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS waiting_samples FROM chargers c \
     JOIN stations s ON s.tenant_id = c.tenant_id AND s.station = c.station \
     LEFT JOIN bindings b ON b.tenant_id = c.tenant_id AND b.charger = c.charger \
     LEFT JOIN charger_live l ON l.tenant_id = c.tenant_id AND l.charger = c.charger";
@@ -107,6 +111,7 @@ fn view(row: &Row) -> Result<ChargerView, DbError> {
         bound_tariff: row.text("bound_tariff")?,
         profile: row.text("profile")?,
         has_secret: row.flag("has_secret")?,
+        waiting_samples: row.flag("waiting_samples")?,
         live: Live {
             online: row.flag("online")?,
             epoch: row.int("epoch")?,

@@ -20,6 +20,7 @@ pub mod settlement;
 pub mod summary;
 pub mod tariffs;
 pub mod tokens;
+pub mod waiting;
 
 pub use db::{Arg, DbError, Row, Tx};
 pub use open::{Backend, OpenError, Store};

@@ -54,6 +54,9 @@ pub struct Facts {
     /// The estimate that waits for somebody else's approval.
     #[serde(default)]
     pub estimate_asked: Option<EstimateAsked>,
+    /// A reading from within the session came after the bill.
+    #[serde(default)]
+    pub sample_after_bill: bool,
 }
 
 /// An order and its place in the database.
@@ -81,6 +84,7 @@ impl Facts {
             fees_fen: None,
             session_use: 0,
             estimate_asked: None,
+            sample_after_bill: false,
         }
     }
 

@@ -47,13 +47,14 @@ impl Tx {
         self.execute(sql, args![tenant, id]).await.map(drop)
     }
 
-    /// Forgets a charger with its binding, its connectors, its live state and its alarms. Orders, bills and records stay.
+    /// Forgets a charger with its binding, its connectors, its live state, its alarms and readings that wait for their start. Orders, bills and records stay.
     ///
     /// # Errors
     /// What the database says.
     pub async fn remove_charger(&mut self, tenant: TenantId, id: &str) -> Result<(), DbError> {
         for sql in [
             "DELETE FROM alarms WHERE tenant_id = $1 AND charger = $2",
+            "DELETE FROM waiting_samples WHERE tenant_id = $1 AND charger = $2",
             "DELETE FROM bindings WHERE tenant_id = $1 AND charger = $2",
             "DELETE FROM connectors WHERE tenant_id = $1 AND charger = $2",
             "DELETE FROM charger_live WHERE tenant_id = $1 AND charger = $2",

@@ -7,8 +7,10 @@ mod effects;
 mod orders;
 mod sessions;
 mod settle;
+mod waiting;
 
 pub(crate) use settle::SAMPLES_WITHIN_MS;
+pub(crate) use waiting::WAITS_MS;
 
 use std::{
     borrow::Cow,
@@ -64,6 +66,8 @@ impl Rules {
 pub(crate) struct Wanted {
     pub chargers: BTreeSet<String>,
     pub sessions: BTreeSet<String>,
+    /// Of these, sessions that something is said of which may make their order, or tell its start.
+    pub starts: BTreeSet<String>,
     pub tags: BTreeSet<String>,
     pub orders: BTreeSet<String>,
     pub commands: BTreeSet<String>,
@@ -125,6 +129,7 @@ pub(crate) struct Work {
     tariffs: HashMap<String, Rated>,
     samples: HashMap<String, Vec<Sample>>,
     new_samples: Vec<SampleRow>,
+    waiting: waiting::Waiting,
     lines: Vec<Line>,
     records: Vec<RecordRow>,
     bills: Vec<BillRow>,
@@ -185,6 +190,7 @@ impl Work {
             tariffs: HashMap::new(),
             samples: HashMap::new(),
             new_samples: Vec::new(),
+            waiting: waiting::Waiting::default(),
             lines: Vec::new(),
             records: Vec::new(),
             bills: Vec::new(),
@@ -205,6 +211,7 @@ impl Work {
         if wanted.billing || work.orders.values().any(|row| row.facts.order.is_orphan()) {
             work.load_billing(tx, &wanted.tariffs).await?;
         }
+        work.load_waiting(tx, wanted).await?;
         Ok(work)
     }
 
@@ -267,6 +274,7 @@ impl Work {
         tx.put_orders(tenant, &orders, now_ms).await?;
         tx.append_lines(tenant, &self.lines).await?;
         tx.put_samples(tenant, &self.new_samples).await?;
+        self.flush_waiting(tx).await?;
         tx.put_records(tenant, std::mem::take(&mut self.records)).await?;
         tx.put_bills(tenant, &self.bills).await?;
         tx.book(tenant, &self.ledger).await?;

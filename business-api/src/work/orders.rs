@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 
+use events::units::EnergyE4;
 use rand::Rng as _;
 
 use super::Work;
 use crate::{
     bill::Sample,
     metrics::ORDERS_CREATED,
-    order::{COUNTERS, Estimate, Illegal, Input, Opening, Placed, Protocol, State, open, order_number, step},
+    order::{COUNTERS, Estimate, Illegal, Input, Opening, Placed, Protocol, Record, State, open, order_number, step},
     store::orders::{EstimateAsked, Facts, OrderRow},
-    tariff::MS_PER_SLOT,
+    tariff::{MS_PER_SLOT, instant_text},
 };
 
 /// Below this many samples every one is kept, above it one per minute.
@@ -63,6 +64,7 @@ impl Work {
         let mut facts = Facts::new(step.order);
         facts.session_use = facts.order.session.as_ref().map_or(0, |session| self.uses(&facts.order.charger, session));
         self.index(OrderRow { facts, station, version: 0 });
+        self.adopt_waiting(&order_no);
         self.orders_changed.insert(order_no.clone(), None);
         metrics::counter!(ORDERS_CREATED, "origin" => origin).increment(1);
         let mut inputs = VecDeque::new();
@@ -111,6 +113,7 @@ impl Work {
         self.orders_changed.entry(order_no.to_owned()).or_insert(Some(told));
         let named = step.order.session.clone().filter(|_| step.order.session != before.session);
         let named = named.map(|session| (self.uses(&step.order.charger, &session), session));
+        let located = named.is_some() || step.order.meter_start != before.meter_start;
         let Some(row) = self.orders.get_mut(order_no) else { return Ok(()) };
         row.facts.order = step.order;
         if let Some((session_use, session)) = named {
@@ -121,6 +124,9 @@ impl Work {
             // Nothing that it waited for matters any more.
             row.facts.timers.clear();
         }
+        if located {
+            self.adopt_waiting(order_no);
+        }
         self.carry_out(order_no, at_ms, step.effects, inputs);
         Ok(())
     }
@@ -129,8 +135,14 @@ impl Work {
     pub fn keep_sample(&mut self, order_no: &str, sample: Sample) {
         let samples_max = u32::try_from(self.rules.samples_max).unwrap_or(u32::MAX);
         let Some(row) = self.orders.get_mut(order_no) else { return };
-        let over = row.facts.order.state.terminal() || row.facts.order.settled.is_some();
-        if over || row.facts.order.state == State::PendingPayment || row.facts.samples >= samples_max {
+        let order = &row.facts.order;
+        if order.settled.is_some() {
+            self.after_bill(order_no, sample);
+            return;
+        }
+        // One that was given up may have started all the same: then its record is billed (T9).
+        let over = order.state.terminal() && (order.state != State::StartFailed || order.record.is_some());
+        if over || order.state == State::PendingPayment || row.facts.samples >= samples_max {
             return;
         }
         if let Some((last_ms, last_energy)) = row.facts.last_sample {
@@ -152,6 +164,22 @@ impl Work {
             at_ms: sample.at_ms,
             energy_e4: sample.energy.0,
         });
+    }
+
+    /// A reading from within the session that the bill could not know: the bill stands, as with a record (T29), and says so. YKC live
+    /// data is behind its record as a rule, and a bill that depends on it has waited.
+    fn after_bill(&mut self, order_no: &str, sample: Sample) {
+        let Some(row) = self.orders.get_mut(order_no) else { return };
+        let within = |record: &Record| sample.at_ms < record.ended_at_ms && record.energy != Some(EnergyE4::ZERO);
+        let order = &row.facts.order;
+        if order.protocol == Protocol::Ykc || !order.record.as_ref().is_some_and(within) {
+            return;
+        }
+        self.metrics.samples_after_bill.increment(1);
+        if !std::mem::replace(&mut row.facts.sample_after_bill, true) {
+            let detail = format!("a meter reading of {} came after the bill", instant_text(sample.at_ms));
+            self.remark(order_no, self.now_ms, "sample_after_bill", detail);
+        }
     }
 
     /// Writes down that somebody asks for an estimate; it moves nothing before somebody else approves it.

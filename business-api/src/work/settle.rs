@@ -11,7 +11,7 @@ use crate::{
 pub(crate) const SAMPLES_WITHIN_MS: i64 = 60_000;
 
 impl Work {
-    /// Rates an order, or lets it wait for samples (YKC: live data comes on a topic of its own and may be behind).
+    /// Rates an order, or lets it wait for samples (YKC live data comes on a topic of its own, and what was spooled comes behind its start).
     pub(super) fn bill(&mut self, order_no: &str) -> Option<Input> {
         let waits = self.needs_live_data(order_no);
         let now_ms = self.now_ms;
@@ -46,7 +46,9 @@ impl Work {
     fn needs_live_data(&self, order_no: &str) -> bool {
         let Some(row) = self.orders.get(order_no) else { return false };
         let order = &row.facts.order;
-        if order.protocol != Protocol::Ykc || order.estimate.is_some() {
+        // OCPP's samples are in one line with its record, but where the start came after it: the readings after the start come then.
+        let disordered = order.protocol == Protocol::Ykc || order.charging_at_ms.is_none();
+        if !disordered || order.estimate.is_some() {
             return false;
         }
         self.with_facts(order_no, |order, facts| {
