@@ -12,6 +12,7 @@ use crate::store::dead_letters::Source;
 pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
 pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
 pub const EVENTS_OUTDATED: &str = "evgate_api_events_outdated_total";
+pub const EVENTS_UNREGISTERED: &str = "evgate_api_events_unregistered_total";
 pub const EVENTS_MISSED: &str = "evgate_events_missed_total";
 pub const LOG_REPLACED: &str = "evgate_log_replaced_total";
 pub const DEAD_LETTERS: &str = "evgate_api_dead_letters_total";
@@ -45,6 +46,7 @@ pub const ALL: [&str; 23] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_OUTDATED,
+    EVENTS_UNREGISTERED,
     EVENTS_MISSED,
     LOG_REPLACED,
     DEAD_LETTERS,
@@ -78,6 +80,7 @@ pub(crate) struct Metrics {
     pub applied: Counter,
     pub skipped: Counter,
     pub outdated: Counter,
+    pub unregistered: Counter,
     pub missed: Counter,
     pub log_replaced: Counter,
     pub retries: Counter,
@@ -108,6 +111,11 @@ impl Metrics {
             EVENTS_OUTDATED,
             Unit::Count,
             "Events of a connection that a newer one of its charger has replaced: only money and command answers of them count."
+        );
+        describe_counter!(
+            EVENTS_UNREGISTERED,
+            Unit::Count,
+            "Events of chargers that the registry does not have which were about nothing but now: dropped."
         );
         describe_counter!(
             EVENTS_MISSED,
@@ -168,6 +176,7 @@ impl Metrics {
             applied: zero(EVENTS_APPLIED),
             skipped: zero(EVENTS_SKIPPED),
             outdated: zero(EVENTS_OUTDATED),
+            unregistered: zero(EVENTS_UNREGISTERED),
             missed: zero(EVENTS_MISSED),
             log_replaced: zero(LOG_REPLACED),
             retries: zero(CONSUMER_RETRIES),

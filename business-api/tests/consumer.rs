@@ -141,7 +141,8 @@ async fn poison_goes_to_the_dead_letters_and_blocks_nothing(on: On) {
     let t = app.now();
     app.append_raw(Topic::Device, b"x", b"\xff\xff no protobuf");
     app.append_raw(Topic::Telemetry, b"y", b"");
-    let mut stranger = app.event("99999999999999", 1, 1, t, Body::ClockReported(proto::ClockReported { skew_ms: 1 }));
+    let ended = proto::SessionEnded { session: session(9), ..proto::SessionEnded::default() };
+    let mut stranger = app.event("99999999999999", 1, 1, t, Body::SessionEnded(ended));
     app.append(&stranger);
     stranger.tenant = 0;
     app.append(&stranger);

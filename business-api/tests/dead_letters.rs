@@ -31,6 +31,7 @@ on_both! {
     a_letter_too_large_for_the_log_keeps_nothing_back
     lists_are_filtered_and_paged
     a_dismissed_letter_waits_for_nobody_and_loses_nothing
+    that_a_removed_charger_is_gone_is_no_letter_but_its_money_is
 }
 
 /// Not in the registry file.
@@ -209,7 +210,8 @@ async fn letters_of_nobody_are_the_operators(on: On) {
     let app = App::start(on).await;
     app.append_raw(Topic::Device, b"x", b"\xff\xff no protobuf");
     app.append_raw(Topic::Device, b"\0\xff", b"");
-    let mut event = app.event("a\0b", 1, 1, app.now(), Body::ClockReported(proto::ClockReported { skew_ms: 1 }));
+    let ended = proto::SessionEnded { session: session(YKC, 1), ..proto::SessionEnded::default() };
+    let mut event = app.event("a\0b", 1, 1, app.now(), Body::SessionEnded(ended));
     app.append(&event);
     event.charger = YKC.to_owned();
     event.tenant = 4711; // the registry has no such tenant
@@ -279,9 +281,10 @@ async fn a_redriven_event_says_nothing_about_now(on: On) {
     let app = App::start(on).await;
     let t = app.now();
     let status = |status: proto::ConnectorStatus| {
-        Body::StatusChanged(proto::StatusChanged { status: status.into(), ..proto::StatusChanged::default() })
+        let session = session(STRANGER, 2);
+        Body::StatusChanged(proto::StatusChanged { status: status.into(), session, ..proto::StatusChanged::default() })
     };
-    app.say(STRANGER, 1, t, status(proto::ConnectorStatus::Faulted));
+    app.say(STRANGER, 1, t, started(&session(STRANGER, 1), "", t, None));
     let letter = letters(&app, "", 1).await.remove(0);
     register(&app).await;
     app.say(STRANGER, 1, t + 1_000, status(proto::ConnectorStatus::Charging));
@@ -291,7 +294,7 @@ async fn a_redriven_event_says_nothing_about_now(on: On) {
     app.published(Topic::Device, 3).await;
     app.say(STRANGER, 2, t + 2_000, status(proto::ConnectorStatus::Reserved));
     let body = app.until(&path, |body| body["connectors"][1]["status"] == "reserved").await;
-    assert_eq!(body["connectors"][0]["status"], "charging", "{body}");
+    assert_eq!(body["connectors"][0]["session"], session(STRANGER, 2), "{body}");
 }
 
 async fn what_the_log_forgot_is_forgotten(on: On) {
@@ -316,9 +319,8 @@ async fn a_letter_too_large_for_the_log_keeps_nothing_back(on: On) {
     app.log = Arc::new(EmbeddedLog::open(&narrow).unwrap());
     app.append_raw(Topic::Device, b"k", &vec![0xff; 16 * 1024 - 10]);
     // An event that is as large, for a charger that nobody knows.
-    let mut boot = proto::ChargerBooted { vendor: "v".into(), ..Default::default() };
-    boot.model = "m".repeat(16 * 1024 - 120);
-    app.append(&app.event(STRANGER, 0, 1, app.now(), Body::ChargerBooted(boot)));
+    let body = started(&session(STRANGER, 1), &"m".repeat(16 * 1024 - 170), app.now(), None);
+    app.append(&app.event(STRANGER, 0, 1, app.now(), body));
     charge(&app, YKC, 1);
     app.run().await;
     let told = app.published(Topic::Order, 1).await; // comes behind the letters in the outbox
@@ -343,7 +345,8 @@ async fn lists_are_filtered_and_paged(on: On) {
     }
     gateway_letter(&app, b"1001", OCPP, b"{}");
     gateway_letter(&app, b"1002", "10020001000001", b"theirs");
-    let sample = proto::MeterSampled { session: session(STRANGER, 1), ..proto::MeterSampled::default() };
+    let (session, energy_e4) = (session(STRANGER, 1), Some(1));
+    let sample = proto::MeterSampled { session, energy_e4, ..proto::MeterSampled::default() };
     app.append(&app.event(STRANGER, 1, 1, app.now(), Body::MeterSampled(sample)));
     letters(&app, "", 7).await;
     letters(&app, &format!("&charger={YKC}"), 5).await;
@@ -419,4 +422,35 @@ async fn a_dismissed_letter_waits_for_nobody_and_loses_nothing(on: On) {
     }
     let summary = app.until("/v1/summary", |body| body["orders"] == json!({"COMPLETED": 1})).await;
     assert_eq!(summary["booked_fen"], 2147);
+}
+
+async fn that_a_removed_charger_is_gone_is_no_letter_but_its_money_is(on: On) {
+    const MONEY: [&str; 4] = ["command_answered", "session_authorized", "session_started", "transaction_recorded"];
+    let app = App::start(on).await;
+    register(&app).await;
+    app.connect(STRANGER).await;
+    let removed = app.call("DELETE", &format!("/v1/chargers/{STRANGER}"), support::KEY, &[], None).await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let t = app.now();
+    let status = proto::StatusChanged { status: proto::ConnectorStatus::Finishing.into(), ..Default::default() };
+    app.say(STRANGER, 1, t, Body::StatusChanged(status));
+    app.say(STRANGER, 0, t, Body::ClockReported(proto::ClockReported { skew_ms: 1 }));
+    let alarm = proto::AlarmRaised { code: "hardware_fault".to_owned(), active: true, ..Default::default() };
+    app.say(STRANGER, 1, t, Body::AlarmRaised(alarm));
+    let idle = proto::MeterSampled { status: proto::ConnectorStatus::Available.into(), ..Default::default() };
+    app.say(STRANGER, 1, t, Body::MeterSampled(idle));
+    app.say(STRANGER, 0, t, Body::Disconnected(proto::Disconnected::default()));
+    app.say(STRANGER, 0, t, Body::Connected(proto::Connected::default()));
+    charge(&app, STRANGER, 1);
+    let answer = proto::CommandAnswered { command_id: "c".to_owned(), ..Default::default() };
+    app.say(STRANGER, 0, t, Body::CommandAnswered(answer));
+    // The last that was said is a letter, so nothing before it is still on its way.
+    let mut money = Vec::new();
+    for letter in letters(&app, "", 4).await {
+        let whole = app.get(&format!("/v1/dead-letters/{}", id(&letter))).await.expect(200);
+        let event = whole["event"].as_object().unwrap();
+        money.extend(MONEY.into_iter().filter(|body| event.contains_key(*body)));
+    }
+    money.sort_unstable();
+    assert_eq!(money, MONEY);
 }

@@ -30,16 +30,24 @@ pub(super) fn apply(work: &mut Work, event: &Envelope) -> Result<(), String> {
 /// As [`apply`].
 pub(super) fn apply_stale(work: &mut Work, event: &Envelope) -> Result<(), String> {
     for heard in incoming(event) {
-        let counts = match &heard {
-            Incoming::Input { target, .. } => matches!(target, Target::Session(_)),
-            Incoming::Clock { .. } => false,
-            _ => true,
-        };
-        if counts {
+        if outlasts_connection(&heard) {
             apply_one(work, event, heard)?;
         }
     }
     Ok(())
+}
+
+/// Whether anything of the event is more than a word about now: money, or the answer to a command.
+pub(super) fn matters_later(event: &Envelope) -> bool {
+    incoming(event).iter().any(outlasts_connection)
+}
+
+const fn outlasts_connection(heard: &Incoming) -> bool {
+    match heard {
+        Incoming::Input { target, .. } => matches!(target, Target::Session(_)),
+        Incoming::Clock { .. } => false,
+        _ => true,
+    }
 }
 
 /// The tag of an order in what a charger says, in whatever case: "R" and 19 more.

@@ -80,7 +80,7 @@ pub(super) async fn apply(
     let ends = ends(records);
     tx.move_forward(&settings.group, &before, &sealed(&ends)).await?;
     let mut tenants: BTreeMap<i64, Vec<Event<'_>>> = BTreeMap::new();
-    let (mut dead, mut outdated) = (Vec::new(), 0);
+    let (mut dead, mut outdated, mut unregistered) = (Vec::new(), 0, 0);
     for record in &fresh {
         match decode(record) {
             Ok((tenant, envelope)) => tenants.entry(tenant.0).or_default().push(Event { record, envelope }),
@@ -94,11 +94,13 @@ pub(super) async fn apply(
         let of_tenant = apply_tenant(&mut tx, settings, TenantId(tenant), &events, now_ms).await?;
         dead.extend(of_tenant.dead);
         outdated += of_tenant.outdated;
+        unregistered += of_tenant.unregistered;
     }
     tx.push_outbox(dead.into_iter().flatten().collect(), now_ms).await?;
     tx.commit().await?;
     settings.metrics.applied.increment(fresh.len() as u64);
     settings.metrics.outdated.increment(outdated);
+    settings.metrics.unregistered.increment(unregistered);
     Ok(Outcome::Applied(positions(&ends), passed))
 }
 
@@ -134,6 +136,8 @@ struct OfTenant {
     dead: Vec<Option<Outgoing>>,
     /// Of connections that newer ones have replaced.
     outdated: u64,
+    /// Of chargers that the registry does not have, about nothing but now.
+    unregistered: u64,
 }
 
 async fn apply_tenant(
@@ -146,11 +150,16 @@ async fn apply_tenant(
     tx.enter(tenant).await?;
     let wanted = wanted(events);
     let mut work = Work::load(tx, tenant, now_ms, &settings.rules, &settings.metrics, &wanted).await?;
-    let (mut dead, mut outdated) = (Vec::new(), 0);
+    let (mut dead, mut outdated, mut unregistered) = (Vec::new(), 0, 0);
     for event in events {
         let charger = event.envelope.charger.as_str();
         if !work.chargers.contains_key(charger) {
-            dead.push(dead_letter(event.record, "unknown_charger", charger));
+            // A charger that was taken out while it was connected still says that it is gone. Redriving that would do nothing.
+            if apply::matters_later(&event.envelope) {
+                dead.push(dead_letter(event.record, "unknown_charger", charger));
+            } else {
+                unregistered += 1;
+            }
             continue;
         }
         work.traceparent.clone_from(&event.envelope.traceparent);
@@ -169,7 +178,7 @@ async fn apply_tenant(
         }
     }
     work.flush(tx).await?;
-    Ok(OfTenant { dead, outdated })
+    Ok(OfTenant { dead, outdated, unregistered })
 }
 
 fn decode(record: &Record) -> Result<(TenantId, Envelope), &'static str> {
