@@ -46,6 +46,23 @@ fn every_operation_is_whole() {
 }
 
 #[test]
+fn every_list_has_pages() {
+    let document = document();
+    let mut lists = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let operation = &item["get"];
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+        if schema.as_str().is_some_and(|name| name.ends_with("Page")) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            let named = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
+            assert!(named("limit") && named("cursor"), "{path}");
+            lists += 1;
+        }
+    }
+    assert!(lists >= 10, "{lists}");
+}
+
+#[test]
 fn every_reference_leads_somewhere_and_every_schema_compiles() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {

@@ -160,34 +160,51 @@ async fn the_same_key_is_one_order(on: On) {
     assert_eq!(app.commands(3).await.len(), 3, "two starts and one stop");
 }
 
+/// A whole list, page by page, and how many pages it took.
+async fn all(app: &App, path: &str, limit: usize) -> (Vec<Value>, usize) {
+    let (mut cursor, mut items, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let page = app.get(&format!("{path}limit={limit}{cursor}")).await.expect(200);
+        items.extend(page["items"].as_array().unwrap().clone());
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { return (items, pages) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
 async fn pages_hold_together(on: On) {
     let app = App::start(on).await;
-    let all = |path: &'static str, limit: usize| {
-        let app = &app;
-        async move {
-            let (mut cursor, mut items, mut pages) = (String::new(), Vec::new(), 0);
-            loop {
-                let page = app.get(&format!("{path}limit={limit}{cursor}")).await.expect(200);
-                items.extend(page["items"].as_array().unwrap().clone());
-                pages += 1;
-                let Some(next) = page["next_cursor"].as_str() else { return (items, pages) };
-                cursor = format!("&cursor={next}");
-            }
-        }
-    };
-    for (path, total) in [("/v1/chargers?", 42), ("/v1/connectors?", 72), ("/v1/tokens?", 34), ("/v1/stations?", 4)] {
-        let (whole, pages) = all(path, 200).await;
+    for (path, total) in [
+        ("/v1/chargers?", 42),
+        ("/v1/connectors?", 72),
+        ("/v1/tokens?", 34),
+        ("/v1/stations?", 4),
+        ("/v1/tariffs?", 6),
+        ("/v1/tariffs?station=S01&", 3),
+        ("/v1/chargers/10010001000001/connectors?", 2),
+    ] {
+        let (whole, pages) = all(&app, path, 200).await;
         assert_eq!((whole.len(), pages), (total, 1), "{path}");
-        let (parts, pages) = all(path, 2).await;
+        let (parts, pages) = all(&app, path, 2).await;
         assert_eq!((&parts, pages), (&whole, total.div_ceil(2)), "{path}");
     }
     for n in 0..7 {
         app.say(YKC, 1, app.now() + n, support_record(n.unsigned_abs()));
     }
     app.until("/v1/orders", |body| body["items"].as_array().unwrap().len() == 7).await;
-    let (orders, pages) = all("/v1/orders?", 3).await;
+    let (orders, pages) = all(&app, "/v1/orders?", 3).await;
     assert_eq!((orders.len(), pages), (7, 3));
     assert!(orders.is_sorted_by(|a, b| a["created_at"].as_str() >= b["created_at"].as_str()));
+    // Two records under one session are two lines.
+    let session = orders[0]["session"].as_str().unwrap();
+    let other = support::record(session, support::T0 - 60_000, support::T0, 99);
+    app.say(YKC, 1, app.now(), events::proto::envelope::Body::TransactionRecorded(other));
+    let order = format!("/v1/orders/{}", orders[0]["order_no"].as_str().unwrap());
+    app.until(&order, |body| body["record_status"] == "conflict").await;
+    let timeline = format!("{order}/timeline?");
+    let (whole, pages) = all(&app, &timeline, 200).await;
+    assert_eq!((whole.len(), pages), (2, 1), "{whole:?}");
+    assert_eq!(all(&app, &timeline, 1).await, (whole, 2));
     let page = app.get("/v1/orders?limit=3&state=EXCEPTION").await.expect(200);
     let cursor = page["next_cursor"].as_str().unwrap();
     app.get(&format!("/v1/orders?limit=3&cursor={cursor}")).await.problem(400, "bad_cursor");

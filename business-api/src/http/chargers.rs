@@ -97,14 +97,20 @@ pub(super) async fn connectors_of(
     caller: Caller,
     AxumState(state): AxumState<State>,
     InPath(id): InPath<String>,
+    InQuery(query): InQuery<cursor::PageQuery>,
 ) -> Result<Json<Value>, Problem> {
+    let limit = cursor::limit(query.limit)?;
+    let filters = cursor::filters(&("connectors", &id));
+    let after: Option<i64> = cursor::decode(query.cursor.as_deref(), &filters)?;
     let mut tx = state.store.read(caller.tenant).await?;
     let ids = [id];
     if tx.chargers_of(caller.tenant, &ids).await?.is_empty() {
         return Err(Problem::not_found("charger"));
     }
-    let rows = tx.connectors_of(caller.tenant, &ids).await?;
-    Ok(Json(json!({ "items": rows.iter().map(connector_body).collect::<Vec<_>>(), "next_cursor": null })))
+    let [id] = ids;
+    let filter = ConnectorFilter { charger: id.clone(), ..ConnectorFilter::default() };
+    let rows = tx.connectors(caller.tenant, &filter, (&id, after.unwrap_or_default()), limit + 1).await?;
+    Ok(Json(cursor::page(rows, limit, &filters, |k| k.connector, connector_body)))
 }
 
 pub(super) async fn connector(

@@ -139,18 +139,11 @@ pub(super) async fn one(
     found.first().map(|row| Json(command_body(row))).ok_or_else(|| Problem::not_found("command"))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 pub(super) async fn list(
     caller: Caller,
     AxumState(state): AxumState<State>,
     InPath(id): InPath<String>,
-    InQuery(query): InQuery<ListQuery>,
+    InQuery(query): InQuery<cursor::PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = cursor::limit(query.limit)?;
     let filters = cursor::filters(&("commands", &id));

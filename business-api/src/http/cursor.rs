@@ -1,7 +1,7 @@
 //! Pages: a limit and an opaque cursor that is only good for the filters it was made with.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -10,6 +10,14 @@ use crate::tariff::parse_instant;
 
 const LIMIT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
+
+/// Parameters of a list without filters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    pub limit: Option<u32>,
+    pub cursor: Option<String>,
+}
 
 /// Rows of a page.
 pub(super) fn limit(asked: Option<u32>) -> Result<i64, Problem> {

@@ -22,7 +22,7 @@ use crate::{
     order::{Input, Opening, StopBy, order_tag, trade_number},
     store::{
         Tx,
-        orders::{OrderFilter, OrderRow},
+        orders::{Line, OrderFilter, OrderRow},
     },
     tariff::{LocalDate, Tariff},
     work::{Rules, Wanted, Work},
@@ -278,10 +278,15 @@ pub(super) async fn timeline(
     caller: Caller,
     AxumState(state): AxumState<State>,
     InPath(order_no): InPath<String>,
+    InQuery(query): InQuery<cursor::PageQuery>,
 ) -> Result<Json<Value>, Problem> {
+    let limit = cursor::limit(query.limit)?;
+    let filters = cursor::filters(&("timeline", &order_no));
+    let after: Option<u32> = cursor::decode(query.cursor.as_deref(), &filters)?;
     let (mut tx, _) = load(&state, &caller, &order_no).await?;
-    let lines = tx.lines(caller.tenant, &order_no).await?;
-    let line = |entry: &crate::order::TimelineEntry| {
+    let lines = tx.lines(caller.tenant, &order_no, after.unwrap_or(0), limit + 1).await?;
+    let line = |line: &Line| {
+        let entry = &line.entry;
         json!({
             "at": text::at(entry.at_ms),
             "what": entry.what,
@@ -291,7 +296,7 @@ pub(super) async fn timeline(
             "detail": entry.detail,
         })
     };
-    Ok(Json(json!({ "items": lines.iter().map(line).collect::<Vec<_>>(), "next_cursor": null })))
+    Ok(Json(cursor::page(lines, limit, &filters, |line| line.seq, line)))
 }
 
 pub(super) async fn bill(

@@ -14,17 +14,10 @@ use crate::{
     store::{TenantId, registry::Station},
 };
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 pub(super) async fn list(
     caller: Caller,
     AxumState(state): AxumState<State>,
-    InQuery(query): InQuery<ListQuery>,
+    InQuery(query): InQuery<cursor::PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = cursor::limit(query.limit)?;
     let filters = cursor::filters(&"stations");

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    State,
+    State, cursor,
     extract::{Caller, InBody, InPath, InQuery},
     orders::bill_body,
     problem::Problem,
@@ -18,10 +18,11 @@ use crate::{
     tariff::{BillingModel, Tariff, TariffVersion, parse_instant},
 };
 
-/// No parameters: a tenant has at most sixteen groups a station.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
     station: Option<String>,
 }
 
@@ -30,10 +31,13 @@ pub(super) async fn list(
     AxumState(state): AxumState<State>,
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
+    let limit = cursor::limit(query.limit)?;
+    let station = query.station.unwrap_or_default();
+    let filters = cursor::filters(&("tariffs", &station));
+    let after: Option<String> = cursor::decode(query.cursor.as_deref(), &filters)?;
     let mut tx = state.store.read(caller.tenant).await?;
-    let mut groups = tx.tariffs(caller.tenant).await?;
-    groups.retain(|group| query.station.as_ref().is_none_or(|station| *station == group.station));
-    Ok(Json(json!({ "items": groups.iter().map(group_body).collect::<Vec<_>>(), "next_cursor": null })))
+    let rows = tx.tariffs_after(caller.tenant, &station, &after.unwrap_or_default(), limit + 1).await?;
+    Ok(Json(cursor::page(rows, limit, &filters, |group| group.id.clone(), group_body)))
 }
 
 pub(super) async fn one(

@@ -312,25 +312,32 @@ impl Tx {
         .map(drop)
     }
 
-    /// The timeline of an order.
+    /// Lines of the timeline of an order after line `after`.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn lines(&mut self, tenant: TenantId, order_no: &str) -> Result<Vec<TimelineEntry>, DbError> {
-        let sql = "SELECT at_ms, event, from_state, to_state, transition, detail FROM order_timeline \
-                   WHERE tenant_id = $1 AND order_no = $2 ORDER BY seq";
+    pub async fn lines(
+        &mut self,
+        tenant: TenantId,
+        order_no: &str,
+        after: u32,
+        limit: i64,
+    ) -> Result<Vec<Line>, DbError> {
+        let sql = "SELECT seq, at_ms, event, from_state, to_state, transition, detail FROM order_timeline \
+                   WHERE tenant_id = $1 AND order_no = $2 AND seq > $3 ORDER BY seq LIMIT $4";
         let state =
             |name: String| State::from_name(&name).ok_or_else(|| DbError::Unreadable(format!("order state {name}")));
-        let rows = self.all(sql, args![tenant, order_no]).await?;
+        let rows = self.all(sql, args![tenant, order_no, after, limit]).await?;
         let read = |row: &Row| {
-            Ok(TimelineEntry {
+            let entry = TimelineEntry {
                 at_ms: row.int("at_ms")?,
                 what: row.text("event")?,
                 transition: row.text("transition")?,
                 from: row.opt_text("from_state")?.map(state).transpose()?,
                 to: state(row.text("to_state")?)?,
                 detail: row.text("detail")?,
-            })
+            };
+            Ok(Line { order_no: order_no.to_owned(), seq: row.small("seq")?, entry })
         };
         rows.iter().map(read).collect()
     }

@@ -78,6 +78,27 @@ impl Tx {
         Ok(tariffs(&self.all(&sql, args![tenant]).await?)?.into_iter().map(|dated| dated.group).collect())
     }
 
+    /// Tariff groups after an id, of a station or (empty) of all.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tariffs_after(
+        &mut self,
+        tenant: TenantId,
+        station: &str,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<TariffGroup>, DbError> {
+        // Every group has a version.
+        let sql = format!(
+            "SELECT {TARIFF_COLUMNS} WHERE g.tenant_id = $1 AND g.tariff IN (SELECT tariff FROM tariff_groups \
+             WHERE tenant_id = $1 AND tariff > $2 AND ($3 = '' OR station = $3) ORDER BY tariff LIMIT $4) \
+             ORDER BY g.tariff, v.effective_from, v.version"
+        );
+        let rows = self.all(&sql, args![tenant, after, station, limit]).await?;
+        Ok(tariffs(&rows)?.into_iter().map(|dated| dated.group).collect())
+    }
+
     /// Tariff groups by id.
     ///
     /// # Errors
