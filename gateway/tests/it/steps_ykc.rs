@@ -2,14 +2,20 @@
 
 use codecs::error::FrameError;
 use codecs::ykc::{self as codec, Flag, Gun, GunState, Scan, ScanOptions, StartMode, TradeNo, Vin};
-use events::{prost::Message as _, proto::envelope::Body, registry::RegistryEntry};
+use events::{
+    commands::{ReadLiveData, StopCharging, command::Action},
+    prost::Message as _,
+    proto::envelope::Body,
+    registry::RegistryEntry,
+};
 use gateway::session::{CloseReason, Effects, What, ykc::YkcSession};
 
 use proptest::prelude::*;
 
 use crate::common::{
+    command::start,
     registry::{self, CARD, PILE, PILE_B, PILE_OFF},
-    steps::{Case, Wanted, World, check},
+    steps::{Case, Wanted, World, check, command},
     ykc,
 };
 
@@ -60,6 +66,20 @@ enum Do {
     Ask,
     /// The connection is lost; the next step is on a new one.
     Reconnect,
+    /// A card is swiped at another gun.
+    CardAt(u8),
+    /// The business side wants a session started, stopped, live data.
+    Start(&'static str, u16),
+    Stop(&'static str, u16),
+    Live(&'static str),
+    /// 0x35 yes.
+    Stopping,
+    /// 0x33 no.
+    Faulty(u16),
+    /// 0x13 of a gun that charges and does not say for whom.
+    Nameless,
+    /// 0x3B of a start that failed.
+    Failure(u16),
 }
 use Do::*;
 
@@ -97,6 +117,32 @@ impl Rig {
             Login(id) => self.hear(&ykc::login(id)),
             Beat => self.hear(&ykc::heartbeat(PILE)),
             Card => self.hear(&swipe()),
+            CardAt(gun) => self.hear(&codec::StartRequest { gun: Gun(gun), ..swipe() }),
+            Nameless => self.hear(&ykc::real_time(PILE, GunState::Charging, true, no_trade)),
+            Stopping => self.hear(&codec::RemoteStopReply {
+                pile: ykc::pile(PILE),
+                gun: Gun(1),
+                result: codec::Outcome::Ok,
+                failure: codec::StopFailure::None,
+            }),
+            Faulty(n) => self.hear(&codec::RemoteStartReply {
+                trade_no: ykc::trade(PILE, n),
+                pile: ykc::pile(PILE),
+                gun: Gun(1),
+                result: codec::Outcome::Failed,
+                failure: codec::StartFailure::Fault,
+            }),
+            Failure(n) => self.hear(&codec::Record {
+                total_energy: codec::Energy(0),
+                stop_reason: codec::StopReason(0x4b),
+                ..ykc::record(PILE, ykc::trade(PILE, n))
+            }),
+            Start(id, n) => self.command(id, start(ykc::trade(PILE, n))),
+            Stop(id, n) => {
+                let session = ykc::trade(PILE, n).to_string();
+                self.command(id, Action::StopCharging(StopCharging { session }))
+            }
+            Live(id) => self.command(id, Action::ReadLiveData(ReadLiveData {})),
             Charging(n) => self.hear(&ykc::real_time(PILE, GunState::Charging, true, ykc::trade(PILE, n))),
             Unplugged => self.hear(&ykc::real_time(PILE, GunState::Idle, false, no_trade)),
             Idle(gun) => self.hear(&ykc::idle(PILE, gun)),
@@ -131,6 +177,12 @@ impl Rig {
         };
         self.tickets.extend(wanted.tickets());
         wanted
+    }
+
+    fn command(&mut self, id: &str, action: Action) -> Wanted {
+        let (mut fx, cx) = (Effects::default(), self.world.cx(0));
+        assert!(self.session.on_command(&cx, &command(id, PILE, action), &mut fx));
+        fx.into()
     }
 
     fn other(&mut self, step: Do) -> Wanted {
@@ -198,6 +250,8 @@ fn frame(seq: u16, kind: u8, body: &[u8]) -> Vec<u8> {
 /// The rule, and what follows from each step: `answers | events | close`. An answer shows its yes or no and the sequence it
 const IN: (Do, &str) = (Login(PILE), "0x02:00#0 | Connected ChargerBooted | -");
 const NOTHING: &str = "- | - | -";
+const BEGINS: &str = "- | SessionStarted StatusChanged MeterSampled | -";
+const GRANTED: &str = "- | SessionAuthorized! | -";
 
 const CASES: &[Case<Do>] = &[
     ("a pile that says its login again keeps its seat", &[IN, (Login(PILE), "0x02:00#1 | ChargerBooted | -")]),
@@ -463,6 +517,123 @@ const CASES: &[Case<Do>] = &[
             (Wait(60_000), NOTHING),
             (Told, "0x58#3 | - | -"),
             (Ask, "0x0a#5 | alarm:tariff_not_taken:false TariffChecked | -"),
+        ],
+    ),
+    (
+        "a gun that the registry does not have grants nothing",
+        &[IN, (CardAt(3), "0x32:00/05#1 | - | -"), (CardAt(0), "0x32:00/05#2 | - | -"), (CardAt(2), GRANTED)],
+    ),
+    (
+        "a stop that is said again is sent again, and is the one that is answered",
+        &[
+            IN,
+            (Charging(1), BEGINS),
+            (Stop("a", 1), "0x36#0 | - | -"),
+            (Wait(29_999), NOTHING),
+            (Stop("b", 1), "0x36#1 | answered:a:NO_ANSWER | -"),
+            (Wait(1), NOTHING),
+            (Stopping, "- | answered:b:ACCEPTED | -"),
+            (Wait(30_000), NOTHING),
+        ],
+    ),
+    (
+        "a stop finds room in a full queue",
+        &[
+            IN,
+            (Start("a", 1), "0x34#0 | - | -"),
+            (Live("b"), "0x12#1 | - | -"),
+            (Live("c"), "- | answered:c:QUEUE_FULL | -"),
+            (Stop("d", 1), "0x36#3 | - | -"),
+        ],
+    ),
+    (
+        "a stop asks first what runs on a gun that has not said so since the login, and goes when it is ours",
+        &[
+            IN,
+            (Stop("a", 1), "0x12#0 | - | -"),
+            (Live("b"), "0x12#1 | - | -"),
+            (Idle(2), "- | StatusChanged MeterSampled | -"),
+            (Charging(1), "0x36#2 | answered:b:ACCEPTED SessionStarted StatusChanged MeterSampled | -"),
+            (Stopping, "- | answered:a:ACCEPTED | -"),
+        ],
+    ),
+    (
+        "a stop spares the session of another driver who came meanwhile",
+        &[
+            IN,
+            (Stop("a", 1), "0x12#0 | - | -"),
+            (Charging(2), "- | SessionStarted StatusChanged MeterSampled answered:a:REJECTED | -"),
+            (Stop("b", 1), "- | answered:b:REJECTED | -"),
+        ],
+    ),
+    (
+        "a stop of a gun that does nothing is answered as such",
+        &[
+            IN,
+            (Stop("a", 1), "0x12#0 | - | -"),
+            (Idle(1), "- | StatusChanged MeterSampled answered:a:REJECTED | -"),
+            (Stop("b", 1), "- | answered:b:REJECTED | -"),
+        ],
+    ),
+    (
+        "a stop of a gun that never says what it does is not guessed",
+        &[
+            IN,
+            (Stop("a", 1), "0x12#0 | - | -"),
+            (Wait(15_000), NOTHING),
+            (Stop("b", 1), "0x12#1 | answered:a:NO_ANSWER | -"),
+            (Wait(29_999), NOTHING),
+            (Wait(1), "- | answered:b:NO_ANSWER | -"),
+            (Beat, "0x04#1 | - | -"),
+            (Nameless, "- | StatusChanged MeterSampled | -"),
+            (Stop("c", 1), "0x36#2 | - | -"),
+        ],
+    ),
+    (
+        "a stop spares a driver whose start was granted and has not begun, and calls off its own",
+        &[
+            IN,
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Card, GRANTED),
+            (Durable(0), "0x32:01/00#2 | - | -"),
+            (Stop("a", 1), "- | answered:a:REJECTED | -"),
+            (Start("b", 1), "0x34#1 | - | -"),
+            (Stop("c", 1), "0x36#2 | - | -"),
+            (Faulty(1), "- | answered:b:REJECTED | -"),
+            (Stop("d", 1), "- | answered:c:NO_ANSWER answered:d:REJECTED | -"),
+        ],
+    ),
+    (
+        "a start that nothing was heard of is called off, however late",
+        &[
+            IN,
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Start("a", 1), "0x34#0 | - | -"),
+            (Wait(60_000), "- | answered:a:NO_ANSWER | -"),
+            (Beat, "0x04#2 | - | -"),
+            (Wait(60_000), NOTHING),
+            (Stop("b", 1), "0x36#1 | - | -"),
+        ],
+    ),
+    (
+        "a start that is answered by its record alone is over",
+        &[
+            IN,
+            (Start("a", 1), "0x34#0 | - | -"),
+            (Start("b", 2), "- | answered:b:QUEUE_FULL | -"),
+            (Failure(1), "- | TransactionRecorded! answered:a:REJECTED | -"),
+            (Start("c", 2), "0x34#2 | - | -"),
+            (Record(2), "- | TransactionRecorded! answered:c:ACCEPTED | -"),
+            (Wait(30_000), "- | - | log_unavailable"),
+        ],
+    ),
+    (
+        "a start that is answered by its session alone is over",
+        &[
+            IN,
+            (Start("a", 1), "0x34#0 | - | -"),
+            (Charging(1), "- | answered:a:ACCEPTED SessionStarted StatusChanged MeterSampled | -"),
+            (Wait(30_000), NOTHING),
         ],
     ),
     ("a silent pile has left", &[IN, (Wait(89_999), NOTHING), (Wait(1), "- | Disconnected | silent")]),

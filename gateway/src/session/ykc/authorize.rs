@@ -7,15 +7,23 @@ use events::{
     registry::Token,
 };
 
-use super::{Pile, YkcSession};
+use super::{Pile, YkcSession, push::START_MS};
 use crate::session::{Class, Context, Effects, Note, What};
 
-/// A start that was granted.
+/// A start that was let through.
 #[derive(Debug)]
 pub(super) struct Authorized {
     pub trade_no: TradeNo,
+    /// Whose card or VIN; empty for 0x34.
     pub token: String,
     pub at_ms: u64,
+}
+
+impl Authorized {
+    /// It has not begun, and may any moment.
+    pub const fn may_begin(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.at_ms) < START_MS
+    }
 }
 
 /// A charger that repeats its question within this time gets the same trade number.
@@ -144,7 +152,7 @@ impl Pile {
                     .filter(|had| had.token == token.uid && now.mono_ms.saturating_sub(had.at_ms) < REPEAT_MS)
                     .map(|had| had.trade_no);
                 let trade_no = repeated.unwrap_or_else(fresh);
-                gun.authorized = Some(Box::new(Authorized { trade_no, token: token.uid.clone(), at_ms: now.mono_ms }));
+                gun.let_through(trade_no, &token.uid, now.mono_ms);
                 answer.trade_no = trade_no;
                 answer.grant = Grant::Granted;
                 answer.logical_card = logical(&token);
@@ -201,6 +209,11 @@ impl Pile {
         let Some(entry) = entry.filter(|entry| entry.enabled && !entry.tariff.is_empty()) else {
             return Err((Refusal::PileDisabled, Some(token)));
         };
+        let number = u32::from(request.gun().number());
+        if number == 0 || entry.connectors != 0 && number > entry.connectors {
+            // A gun that the registry does not have is none that anybody may charge at.
+            return Err((Refusal::PileDisabled, Some(token)));
+        }
         if self.gun(request.gun()).is_none_or(|gun| !gun.trade_no.is_zero()) {
             return Err((Refusal::PileUnsettled, Some(token)));
         }

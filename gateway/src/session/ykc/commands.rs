@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use codecs::ykc::{
-    self, Balance, Card, Gun, RebootWhen, RemoteStartReplyView, RemoteStopReplyView, StartFailure, TradeNo, kind,
+    self, Balance, Card, Gun, RebootWhen, RecordView, RemoteStartReplyView, RemoteStopReplyView, StartFailure, TradeNo,
+    kind,
 };
 use events::{
     commands::{Command, command::Action},
     proto::{ClockReported, CommandOutcome, envelope::Body as EventBody},
 };
 
-use super::{DAY_MS, Pile, YkcSession};
+use super::{DAY_MS, Pile, YkcSession, stops::MayStop};
 use crate::{
     session::{Answer, Class, Context, Effects, Malformed},
     translate,
@@ -29,10 +30,26 @@ pub(super) struct Pending {
     /// Frame type of the answer.
     reply: u8,
     /// `None`: the answer names no gun.
-    gun: Option<Gun>,
+    pub gun: Option<Gun>,
     deadline_ms: u64,
     /// The outcome was told already and only a better one would be news.
     told: bool,
+}
+
+impl Pending {
+    pub fn is_stop(&self) -> bool {
+        matches!(&self.command.action, Some(Action::StopCharging(_)))
+    }
+
+    /// A stop that waits for a word of what its gun does.
+    pub fn asks_first(&self) -> bool {
+        self.reply == kind::REAL_TIME && self.is_stop()
+    }
+
+    fn starts(&self, session: &str) -> bool {
+        let Some(Action::StartCharging(start)) = &self.command.action else { return false };
+        start.session.eq_ignore_ascii_case(session)
+    }
 }
 
 impl YkcSession {
@@ -50,10 +67,13 @@ impl YkcSession {
         let Some(action) = &command.action else {
             return pile.answer(cx, fx, command, CommandOutcome::Unsupported, "no_action");
         };
-        if pile.pending.len() >= cx.settings.command_queue {
+        let gun = Gun::from_number(u8::try_from(command.connector).unwrap_or(0));
+        if matches!(action, Action::StopCharging(_)) {
+            // At most one per gun, so that it needs no room of its own.
+            pile.supersede_stop(cx, gun, fx);
+        } else if pile.pending.len() >= cx.settings.command_queue {
             return pile.answer(cx, fx, command, CommandOutcome::QueueFull, "");
         }
-        let gun = Gun::from_number(u8::try_from(command.connector).unwrap_or(0));
         let out = &mut fx.out;
         let before = out.len();
         let outcome = match pile.prepare(cx, action, gun) {
@@ -71,8 +91,9 @@ impl YkcSession {
                 } else {
                     cx.settings.answer_ms
                 };
-                if reply == kind::REMOTE_START_REPLY {
+                if let Action::StartCharging(start) = action {
                     pile.let_start(cx.now.mono_ms);
+                    pile.expect_start(cx, command.connector, &start.session);
                 }
                 pile.pending.push(Pending {
                     command: Arc::clone(command),
@@ -150,12 +171,12 @@ impl Pile {
             Action::StopCharging(stop) => {
                 let gun = needs_gun(gun)?;
                 // 0x36 stops whatever runs: the check that it is still our session is ours (§5, 0x36).
-                let running =
-                    self.guns.iter().find(|known| known.gun == gun).map_or(TradeNo::ZERO, |known| known.trade_no);
-                if !running.is_zero() && !stop.session.eq_ignore_ascii_case(&hex::encode(running.0)) {
-                    return Err("other_session");
+                match self.may_stop(cx, gun, &stop.session) {
+                    MayStop::Yes => (Outgoing::new(kind::REMOTE_STOP_REPLY, ykc::RemoteStop { pile, gun }), Some(gun)),
+                    MayStop::No(code) => return Err(code),
+                    // Its 0x13 decides. On its own accord a gun may say the next one minutes later.
+                    MayStop::Unknown => (Outgoing::new(kind::REAL_TIME, ykc::ReadRealTime { pile, gun }), Some(gun)),
                 }
-                (Outgoing::new(kind::REMOTE_STOP_REPLY, ykc::RemoteStop { pile, gun }), Some(gun))
             }
             Action::SetTariff(set) => {
                 if self.is_charging() {
@@ -189,8 +210,16 @@ impl Pile {
         })
     }
 
+    /// 0x34 was sent: its session may begin.
+    fn expect_start(&mut self, cx: &Context<'_>, connector: u32, session: &str) {
+        let gun = Gun::from_number(u8::try_from(connector).unwrap_or(0));
+        let (Ok(trade_no), Some(gun)) = (session.parse(), self.gun(gun)) else { return };
+        gun.let_through(trade_no, "", cx.now.mono_ms);
+    }
+
     pub(super) fn in_flight(&self, reply: u8, gun: Option<Gun>) -> bool {
-        self.pending.iter().any(|pending| pending.reply == reply && pending.gun == gun && !pending.told)
+        let same = |pending: &Pending| pending.reply == reply && pending.gun == gun && !pending.told;
+        self.pending.iter().any(|pending| same(pending) && !pending.asks_first())
             || reply == kind::MODEL_SET_REPLY && self.push_in_flight()
     }
 
@@ -220,7 +249,7 @@ impl Pile {
         // Gun 00 in an answer means the whole pile (§10).
         let same =
             |pending: &Pending| pending.reply == reply && (pending.gun == gun || gun.is_none_or(Gun::is_whole_pile));
-        let index = self.pending.iter().position(same)?;
+        let index = self.pending.iter().position(|pending| same(pending) && !pending.asks_first())?;
         let taken = self.pending.remove(index);
         if self.pending.is_empty() {
             self.pending = Vec::new();
@@ -248,16 +277,10 @@ impl Pile {
 
     /// 0x33. Reason 05 is not final: the driver has a minute to plug in.
     pub(super) fn on_start_reply(&mut self, cx: &Context<'_>, reply: &RemoteStartReplyView<'_>, fx: &mut Effects) {
-        let session = hex::encode(reply.trade_no().0);
-        let of_this_session = |pending: &Pending| {
-            pending.reply == kind::REMOTE_START_REPLY
-                && matches!(&pending.command.action, Some(Action::StartCharging(start)) if start.session.eq_ignore_ascii_case(&session))
-        };
-        let Some(index) = self.pending.iter().position(of_this_session) else {
+        let Some(mut pending) = self.take_start(reply.trade_no()) else {
             fx.malformed(Malformed::Unasked);
             return;
         };
-        let mut pending = self.pending.remove(index);
         let ok = reply.result().code() == 1;
         if ok {
             self.let_start(cx.now.mono_ms);
@@ -269,10 +292,43 @@ impl Pile {
                 pending.told = true;
                 pending.deadline_ms = cx.now.mono_ms + PLUG_IN_MS;
                 self.pending.push(pending);
+            } else if reply.failure() != StartFailure::NotPlugged
+                && let Some(gun) = self.guns.iter_mut().find(|gun| gun.gun == reply.gun())
+            {
+                gun.will_not_begin(reply.trade_no());
             }
         }
+    }
+
+    /// The start of this session that has no answer yet, or not its last.
+    fn take_start(&mut self, trade_no: TradeNo) -> Option<Pending> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let session = hex::encode(trade_no.0);
+        let index = self.pending.iter().position(|pending| pending.starts(&session))?;
+        let taken = self.pending.remove(index);
         if self.pending.is_empty() {
             self.pending = Vec::new();
+        }
+        Some(taken)
+    }
+
+    /// 0x13 shows the session charging: what started it is answered, also where the charger has no 0x33.
+    pub(super) fn start_began(&mut self, cx: &Context<'_>, trade_no: TradeNo, fx: &mut Effects) {
+        if let Some(pending) = self.take_start(trade_no) {
+            self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
+        }
+    }
+
+    /// The record of the session is here. Some chargers say no 0x33 of a start that fails, and go straight to its record (§6.3).
+    pub(super) fn start_recorded(&mut self, cx: &Context<'_>, record: &RecordView<'_>, fx: &mut Effects) {
+        let Some(pending) = self.take_start(record.trade_no()) else { return };
+        if record.total_energy().0 > 0 {
+            self.answer(cx, fx, &pending.command, CommandOutcome::Accepted, "");
+        } else if !pending.told {
+            let code = format!("{:02x}", record.stop_reason().0);
+            self.answer(cx, fx, &pending.command, CommandOutcome::Rejected, &code);
         }
     }
 
@@ -313,7 +369,9 @@ impl Pile {
         }
         let over: Vec<Pending> = self.pending.extract_if(.., |pending| pending.deadline_ms <= now).collect();
         for pending in over.iter().filter(|pending| !pending.told) {
-            self.answer(cx, fx, &pending.command, CommandOutcome::NoAnswer, "");
+            // A stop that was not sent: what runs there may be another driver's.
+            let code = if pending.asks_first() { "state_unknown" } else { "" };
+            self.answer(cx, fx, &pending.command, CommandOutcome::NoAnswer, code);
         }
         if self.pending.is_empty() {
             self.pending = Vec::new();

@@ -27,7 +27,7 @@ pub(super) struct Gun {
     recorded: TradeNo,
     /// The last session that ended without its record being in the log yet.
     pub unrecorded: Option<Box<Unrecorded>>,
-    /// A card or VIN start that we granted and that has not begun yet.
+    /// The last start that was let through and has not begun yet: a card or VIN that we granted, or 0x34.
     pub authorized: Option<Box<Authorized>>,
 }
 
@@ -60,6 +60,20 @@ impl Gun {
             unrecorded: None,
             authorized: None,
         }
+    }
+
+    /// What it said of itself last; `None` before it said anything.
+    pub fn said(&self) -> Option<GunState> {
+        (self.state != NEVER).then(|| GunState::from(self.state))
+    }
+
+    pub fn let_through(&mut self, trade_no: TradeNo, token: &str, now_ms: u64) {
+        self.authorized = Some(Box::new(Authorized { trade_no, token: token.to_owned(), at_ms: now_ms }));
+    }
+
+    /// The start of this session has failed, or is over.
+    pub fn will_not_begin(&mut self, trade_no: TradeNo) {
+        self.authorized.take_if(|start| start.trade_no == trade_no);
     }
 
     fn awaits_record(&mut self, trade_no: TradeNo, now_ms: u64) {
@@ -155,6 +169,9 @@ impl Pile {
         (gun.state, gun.plugged, gun.fault_bits) = (view.state().code(), view.plugged().code(), view.fault_bits());
         let status = translate::ykc::status(view, gun.after_session);
 
+        if started {
+            self.start_began(cx, trade_no, fx);
+        }
         if let Some((session, reason)) = ended {
             let body = SessionEnded { session: hex::encode(session.0), reason: reason.to_owned() };
             self.voice.say(cx, fx, Class::Kept, connector, EventBody::SessionEnded(body));
@@ -201,6 +218,7 @@ impl Pile {
         }
         let Some(gun) = self.gun(gun) else { return };
         gun.recorded = trade_no;
+        gun.will_not_begin(trade_no);
         if gun.trade_no == trade_no {
             gun.trade_no = TradeNo::ZERO;
             (gun.idle, gun.after_session) = (0, true);

@@ -7,6 +7,7 @@ mod live;
 mod login;
 mod push;
 mod record;
+mod stops;
 mod tariff;
 
 use std::sync::Arc;
@@ -151,7 +152,10 @@ impl YkcSession {
                     self.sync_time(cx, index, fx);
                 }
             }
-            Message::RealTime(view) => pile.on_real_time(cx, view, fx),
+            Message::RealTime(view) => {
+                pile.on_real_time(cx, view, fx);
+                self.stops_go_on(cx, index, view.gun(), fx);
+            }
             Message::ModelCheck(check) => pile.on_model_check(cx, frame.seq, check, style, fx),
             Message::ModelRequest(_) => pile.on_model_request(cx, frame.seq, style, fx),
             Message::StartRequest(request) => self.on_start_request(cx, frame.seq, index, request, fx),

@@ -21,7 +21,7 @@ const AGAIN_MS: u64 = 60_000;
 /// A gun that charges reports every 15 s (V1.6 §5, 0x13): this long after the login we have heard of all that do.
 pub(super) const ALL_HEARD_MS: u64 = 60_000;
 /// A start that was let through begins in this time or never (V1.6 §6.3).
-const START_MS: u64 = 90_000;
+pub(super) const START_MS: u64 = 90_000;
 
 /// A billing model that a pile has to be sent.
 #[derive(Debug)]

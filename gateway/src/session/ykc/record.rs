@@ -43,6 +43,7 @@ impl YkcSession {
         pile.on_recorded(cx, record.gun(), trade_no);
         let what = What::Body(EventBody::TransactionRecorded(body));
         pile.voice.say_full(cx, fx, Class::Money, connector, occurred_at, ticket, Vec::new(), what);
+        pile.start_recorded(cx, record, fx);
     }
 
     /// V1.7's record: the same with the meter's identity in the middle, which stays in the raw body.
