@@ -1,5 +1,5 @@
 //! Id tags that name a remote start: `StartCharging.id_tag` of every command is remembered until its expiry plus ten minutes, so
-//! that Authorize and StartTransaction with it are accepted although the registry knows no such token.
+//! that Authorize and StartTransaction with it are accepted although the registry knows no such token. A tag is good for one session.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,9 +11,16 @@ pub const GRACE_MS: i64 = 10 * 60 * 1000;
 /// Tags remembered; the oldest goes first.
 const TAGS_MAX: usize = 200_000;
 
+#[derive(Clone, Copy, Debug)]
+struct Tag {
+    until_ms: i64,
+    /// The transaction that began with it; 0 = none yet.
+    transaction: i32,
+}
+
 #[derive(Debug, Default)]
 struct Tags {
-    until: HashMap<(Box<str>, Box<str>), i64>,
+    known: HashMap<(Box<str>, Box<str>), Tag>,
     order: VecDeque<(Box<str>, Box<str>)>,
 }
 
@@ -31,22 +38,38 @@ impl RemoteTags {
     pub fn remember(&self, charger: &str, id_tag: &str, expires_at_ms: i64, now_ms: i64) {
         let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while tags.order.len() >= TAGS_MAX
-            || tags.order.front().is_some_and(|first| tags.until.get(first).is_none_or(|&until| until < now_ms))
+            || tags.order.front().is_some_and(|first| tags.known.get(first).is_none_or(|tag| tag.until_ms < now_ms))
         {
             let Some(first) = tags.order.pop_front() else { break };
-            tags.until.remove(&first);
+            tags.known.remove(&first);
         }
-        let key = key(charger, id_tag);
-        if tags.until.insert(key.clone(), expires_at_ms.saturating_add(GRACE_MS)).is_none() {
-            tags.order.push_back(key);
+        let (key, until_ms) = (key(charger, id_tag), expires_at_ms.saturating_add(GRACE_MS));
+        match tags.known.get_mut(&key) {
+            // The topic is read again now and then: what began with the tag has begun.
+            Some(tag) => tag.until_ms = until_ms,
+            None => {
+                tags.known.insert(key.clone(), Tag { until_ms, transaction: 0 });
+                tags.order.push_back(key);
+            }
         }
+    }
+
+    /// A transaction begins with this tag. False if the tag names a remote start and another transaction has begun with it.
+    #[must_use]
+    pub fn begin(&self, charger: &str, id_tag: &str, transaction: i32) -> bool {
+        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tag) = tags.known.get_mut(&key(charger, id_tag)) else { return true };
+        if tag.transaction == 0 {
+            tag.transaction = transaction;
+        }
+        tag.transaction == transaction
     }
 
     /// The tag names a remote start at this charger.
     #[must_use]
     pub fn knows(&self, charger: &str, id_tag: &str, now_ms: i64) -> bool {
         let tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tags.until.get(&key(charger, id_tag)).is_some_and(|&until| now_ms <= until)
+        tags.known.get(&key(charger, id_tag)).is_some_and(|tag| now_ms <= tag.until_ms)
     }
 }
 
@@ -69,6 +92,17 @@ mod tests {
         let tags = RemoteTags::default();
         tags.remember("A", "R1", 0, 0);
         tags.remember("A", "R2", 10 * GRACE_MS, 5 * GRACE_MS);
-        assert_eq!(tags.0.lock().map(|tags| tags.until.len()).unwrap_or_default(), 1);
+        assert_eq!(tags.0.lock().map(|tags| tags.known.len()).unwrap_or_default(), 1);
+    }
+
+    #[test]
+    fn a_tag_is_good_for_one_session() {
+        let tags = RemoteTags::default();
+        tags.remember("A", "R1", 1_000, 0);
+        assert!(tags.begin("A", "R1", 5) && tags.begin("A", "r1", 5), "said again");
+        assert!(!tags.begin("A", "R1", 6));
+        tags.remember("A", "R1", 1_000, 0);
+        assert!(!tags.begin("A", "R1", 6), "also when the command is read again");
+        assert!(tags.begin("B", "R1", 6) && tags.begin("A", "CARD", 6) && tags.begin("A", "CARD", 7), "other tags");
     }
 }

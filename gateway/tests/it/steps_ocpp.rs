@@ -15,6 +15,12 @@ use crate::common::{
 enum Do {
     Heartbeat(&'static str),
     Start(&'static str),
+    /// At another connector.
+    StartAt(&'static str, i64),
+    /// With the tag of a remote start, at this meter reading.
+    TagStart(&'static str, u32),
+    /// The gateway reads that remote start from the log.
+    Tagged,
     /// MeterValues of a transaction, with so many moments.
     Meter(&'static str, usize),
     /// MeterValues without transaction.
@@ -71,6 +77,16 @@ impl Rig {
         let text = match step {
             Heartbeat(id) => Some(call(id, "Heartbeat", json!({}))),
             Start(id) => Some(call(id, "StartTransaction", ocpp::start(1, 1_000))),
+            StartAt(id, connector) => {
+                let mut start = ocpp::start(1, 1_000);
+                start["connectorId"] = connector.into();
+                Some(call(id, "StartTransaction", start))
+            }
+            TagStart(id, meter) => {
+                let mut start = ocpp::start(1, meter);
+                start["idTag"] = ORDER_TAG.into();
+                Some(call(id, "StartTransaction", start))
+            }
             Meter(id, moments) => {
                 let mut values = ocpp::meter_values(5, 1_200);
                 values["meterValue"] = vec![values["meterValue"][0].clone(); moments].into();
@@ -88,6 +104,7 @@ impl Rig {
             _ => None,
         };
         match step {
+            Tagged => self.world.tags.remember(STATION, ORDER_TAG, cx.now.wall_ms, cx.now.wall_ms),
             Durable(nth) => self.session.on_ack(&cx, self.tickets[nth], true, &mut fx),
             Failed(nth) => self.session.on_ack(&cx, self.tickets[nth], false, &mut fx),
             Wait(_) => self.session.on_tick(&cx, &mut fx),
@@ -121,7 +138,9 @@ impl Rig {
     }
 }
 
+const ORDER_TAG: &str = "RABCDEFGHIJKLMNOPQRS";
 const NOTHING: &str = "- | - | -";
+const STARTS: &str = "- | SessionStarted! | -";
 const GIVEN_UP: &str = "close:1013 | - | log_unavailable";
 
 const CASES: &[Case<Do>] = &[
@@ -132,6 +151,32 @@ const CASES: &[Case<Do>] = &[
             (Heartbeat("b"), "3:b | - | -"),
             (Durable(0), "3:a:Accepted | - | -"),
             (Durable(0), NOTHING),
+        ],
+    ),
+    (
+        "a start at a connector that the station does not have is told, for it may be money, and is not accepted",
+        &[
+            (StartAt("a", 3), STARTS),
+            (Durable(0), "3:a:Invalid | - | -"),
+            (StartAt("b", 0), STARTS),
+            (Durable(1), "3:b:Invalid | - | -"),
+            (StartAt("c", -1), STARTS),
+            (Durable(2), "3:c:Invalid | - | -"),
+            (StartAt("d", 2), STARTS),
+            (Durable(3), "3:d:Accepted | - | -"),
+        ],
+    ),
+    (
+        "the tag of an order is good for one session, said as often as may be; another is told and not accepted",
+        &[
+            (Tagged, NOTHING),
+            (TagStart("a", 100), STARTS),
+            (Durable(0), "3:a:Accepted | - | -"),
+            (TagStart("b", 100), STARTS),
+            (Durable(1), "3:b:Accepted | - | -"),
+            (Tagged, NOTHING),
+            (TagStart("c", 900), STARTS),
+            (Durable(2), "3:c:ConcurrentTx | - | -"),
         ],
     ),
     (

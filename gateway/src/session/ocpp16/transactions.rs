@@ -68,8 +68,14 @@ impl Ocpp16Session {
     ) {
         let transaction_id = translate::transaction_id(&self.voice.seat.charger, start);
         // Always an id, also for an invalid tag: the station decides by the status (§4.8).
-        let (status, parent) = self.judge_tag(cx, &start.id_tag);
+        let (mut status, mut parent) = self.judge_tag(cx, &start.id_tag);
         let connector = translate::connector(start.connector_id);
+        if !self.has_connector(cx, connector) {
+            (status, parent) = (AuthorizationStatus::Invalid, None);
+        } else if !cx.tags.begin(&self.voice.seat.charger, &start.id_tag, transaction_id) {
+            // It names one order, and that has its session.
+            (status, parent) = (AuthorizationStatus::ConcurrentTx, None);
+        }
         if let Some(known) = self.connector(connector) {
             known.transaction = i64::from(transaction_id);
         }
@@ -79,6 +85,13 @@ impl Ocpp16Session {
         let ticket = self.money.hold(Held { id: id.into_owned(), answer }, 1, cx.now.mono_ms);
         let what = What::Body(EventBody::SessionStarted(body));
         self.voice.say_full(cx, fx, Class::Money, connector, occurred, ticket, Vec::new(), what);
+    }
+
+    /// The registry has such a connector, as far as it says how many there are. 0 is the whole station.
+    fn has_connector(&self, cx: &Context<'_>, connector: u32) -> bool {
+        let entry = cx.replica.charger(&self.voice.seat.charger);
+        let connectors = entry.map_or(0, |entry| entry.connectors);
+        connector != 0 && (connectors == 0 || connector <= connectors)
     }
 
     pub(super) fn on_stop(
