@@ -42,7 +42,7 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 23] = [
+pub const ALL: [&str; 24] = [
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_OUTDATED,
