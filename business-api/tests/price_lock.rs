@@ -18,6 +18,7 @@ use support::{App, KEY, OCPP, On, example, record, started};
 on_both! {
     a_version_added_over_rest_prices_only_what_begins_after_it
     a_version_added_by_the_file_prices_only_what_begins_after_it
+    an_end_that_comes_nearer_leaves_no_running_order_without_a_price
 }
 
 const HOUR: i64 = 3_600_000;
@@ -36,9 +37,9 @@ fn start(session: &str, at_ms: i64, offline: bool) -> Body {
     Body::SessionStarted(proto::SessionStarted { offline, ..body })
 }
 
-/// The total of a session after an hour and 10 kWh, fen.
-async fn total(app: &App, connector: u32, session: &str, started_at_ms: i64) -> i64 {
-    let stop = proto::TransactionRecorded {
+/// An hour after the start, 10 kWh.
+fn stop(session: &str, started_at_ms: i64) -> Body {
+    Body::TransactionRecorded(proto::TransactionRecorded {
         periods: vec![],
         started_at_ms: None,
         meter_start_e4: None,
@@ -47,8 +48,12 @@ async fn total(app: &App, connector: u32, session: &str, started_at_ms: i64) -> 
         amount_e4: None,
         token: "Fleet1001".into(),
         ..record(session, 0, started_at_ms + HOUR, 0)
-    };
-    app.say(OCPP, connector, started_at_ms + HOUR, Body::TransactionRecorded(stop));
+    })
+}
+
+/// The total of a session after an hour and 10 kWh, fen.
+async fn total(app: &App, connector: u32, session: &str, started_at_ms: i64) -> i64 {
+    app.say(OCPP, connector, started_at_ms + HOUR, stop(session, started_at_ms));
     let order = |body: &serde_json::Value| {
         let items = body["items"].as_array().unwrap().iter();
         items.clone().find(|item| item["session"] == session && item["state"] == "COMPLETED").cloned()
@@ -114,4 +119,34 @@ async fn a_version_added_by_the_file_prices_only_what_begins_after_it(on: On) {
         assert_eq!(apply(app, "2026-03-11").await.unwrap().changes.len(), 1);
     })
     .await;
+}
+
+/// The ordinary change of prices, while somebody charges across that midnight: the old version gets its end, the new one begins there.
+async fn an_end_that_comes_nearer_leaves_no_running_order_without_a_price(on: On) {
+    let app = app(on).await;
+    let before = app.now();
+    app.say(OCPP, 1, before, start("71", before, false));
+    app.until("/v1/orders?state=CHARGING", |body| body["items"].as_array().is_some_and(|it| it.len() == 1)).await;
+    let end = async |to: serde_json::Value| {
+        let (path, body) = (format!("{VERSIONS}/B-1"), json!({"effective_to": to}));
+        let answer = app.call("PATCH", &path, KEY, &[("if-match", "*")], Some(&body)).await;
+        assert_eq!(answer.expect(200)["effective_to"], to);
+    };
+    // Moved about first: the latest end since it began counts.
+    end(json!("2026-03-12")).await;
+    end(json!("2026-03-11")).await;
+    let after_end = app.now();
+    app.say(OCPP, 2, after_end, start("72", after_end, false));
+    let period =
+        json!({"from": "00:00", "to": "24:00", "type": "flat", "electricity_price": "5", "service_price": "1"});
+    let dear = json!({"version": "B-DEAR", "effective_from": "2026-03-11", "periods": [period]});
+    app.call("POST", VERSIONS, KEY, &[], Some(&dear)).await.expect(201);
+    assert_eq!(total(&app, 1, "71", before).await, 780, "the prices of when it began, over midnight");
+    let after = app.now();
+    app.say(OCPP, 1, after, start("73", after, false));
+    let later = total(&app, 1, "73", after).await;
+    assert!((5_130..5_320).contains(&later), "planned before it began: {later}");
+    // The gap was there when it began: nothing prices what flows after midnight.
+    app.say(OCPP, 2, after_end + HOUR, stop("72", after_end));
+    app.until("/v1/orders?state=EXCEPTION", |body| body["items"][0]["exception_code"] == "no_tariff").await;
 }

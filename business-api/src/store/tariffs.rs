@@ -1,9 +1,11 @@
 //! Tariff groups with their versions, and what the gateways get a copy of.
 
+use std::collections::HashMap;
+
 use events::registry as wire;
 
 use super::{DbError, Row, TenantId, Tx, args};
-use crate::tariff::{BillingModel, TariffVersion};
+use crate::tariff::{BillingModel, LocalDate, TariffVersion};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TariffGroup {
@@ -32,11 +34,29 @@ impl TariffGroup {
     }
 }
 
-/// A tariff group and when each of its versions was added to it, UTC ms (0 = as old as the group), in their order.
+/// When what of a version was decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionDates {
+    /// When it was added to the group, UTC ms; 0 = it is as old as the group.
+    pub added_at_ms: i64,
+    /// Its ends before this one: until when (UTC ms) each stood, oldest first.
+    pub former_ends: Vec<(i64, Option<LocalDate>)>,
+}
+
+/// A tariff group and the dates of its versions, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatedTariff {
     pub group: TariffGroup,
-    pub added_at_ms: Vec<i64>,
+    pub dates: Vec<VersionDates>,
+}
+
+/// More moves of one end are not kept: the oldest go.
+const FORMER_ENDS: usize = 64;
+
+fn former_ends(row: &Row) -> Result<Vec<(i64, Option<LocalDate>)>, DbError> {
+    let ends: Vec<(i64, Option<i32>)> = serde_json::from_str(&row.text("former_ends")?)
+        .map_err(|error| DbError::Unreadable(format!("ends of a tariff version: {error}")))?;
+    Ok(ends.into_iter().map(|(until_ms, day)| (until_ms, day.map(LocalDate))).collect())
 }
 
 /// Folds rows (group columns, `version content`) that come ordered by group into groups.
@@ -52,19 +72,19 @@ fn tariffs(rows: &[Row]) -> Result<Vec<DatedTariff>, DbError> {
                 name: row.text("name")?,
                 versions: Vec::new(),
             };
-            groups.push(DatedTariff { group, added_at_ms: Vec::new() });
+            groups.push(DatedTariff { group, dates: Vec::new() });
         }
         let version = serde_json::from_str(&row.text("content")?)
             .map_err(|error| DbError::Unreadable(format!("tariff {id}: {error}")))?;
         if let Some(last) = groups.last_mut() {
             last.group.versions.push(version);
-            last.added_at_ms.push(row.int("added_at_ms")?);
+            last.dates.push(VersionDates { added_at_ms: row.int("added_at_ms")?, former_ends: former_ends(row)? });
         }
     }
     Ok(groups)
 }
 
-const TARIFF_COLUMNS: &str = "g.tariff, g.station, g.group_no, g.name, v.content, v.added_at_ms FROM tariff_groups g \
+const TARIFF_COLUMNS: &str = "g.tariff, g.station, g.group_no, g.name, v.content, v.added_at_ms, v.former_ends FROM tariff_groups g \
     JOIN tariff_versions v ON v.tenant_id = g.tenant_id AND v.tariff = g.tariff";
 
 impl Tx {
@@ -118,23 +138,40 @@ impl Tx {
         tariffs(&self.all_in(&sql, args![tenant], ids).await?)
     }
 
-    /// Adds or replaces a tariff group and its versions. Those that are new were added at `added_at_ms`, UTC ms; 0 = with the group.
+    /// Adds or replaces a tariff group and its versions. Those that are new were added, and ends that differ were moved, at `at_ms`,
+    /// UTC ms; 0 = with the group.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_tariff(&mut self, tenant: TenantId, group: &TariffGroup, added_at_ms: i64) -> Result<(), DbError> {
+    pub async fn put_tariff(&mut self, tenant: TenantId, group: &TariffGroup, at_ms: i64) -> Result<(), DbError> {
         let sql = "INSERT INTO tariff_groups (tenant_id, tariff, station, group_no, name) VALUES ($1, $2, $3, $4, $5) \
                    ON CONFLICT (tenant_id, tariff) DO UPDATE SET name = excluded.name";
         self.execute(sql, args![tenant, &group.id, &group.station, group.group_no, &group.name]).await?;
+        let sql = "SELECT version, effective_to, former_ends FROM tariff_versions WHERE tenant_id = $1 AND tariff = $2";
+        let mut ends = HashMap::new();
+        for row in self.all(sql, args![tenant, &group.id]).await? {
+            ends.insert(row.text("version")?, (row.opt_int("effective_to")?, former_ends(&row)?));
+        }
         for version in &group.versions {
+            let to = version.effective_to.map(|date| i64::from(date.0));
+            let mut former = Vec::new();
+            if let Some((stored, before)) = ends.remove(&version.version) {
+                former = before;
+                if stored != to {
+                    former.push((at_ms, stored.and_then(|day| i32::try_from(day).ok()).map(LocalDate)));
+                    former.drain(..former.len().saturating_sub(FORMER_ENDS));
+                }
+            }
+            let former: Vec<_> = former.into_iter().map(|(until_ms, end)| (until_ms, end.map(|day| day.0))).collect();
+            let former = serde_json::json!(former).to_string();
             let content = serde_json::to_string(version)
                 .map_err(|error| DbError::Unreadable(format!("tariff version: {error}")))?;
             let sql = "INSERT INTO tariff_versions (tenant_id, tariff, version, effective_from, effective_to, content, \
-                       added_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, tariff, version) DO UPDATE SET \
-                       effective_from = excluded.effective_from, effective_to = excluded.effective_to, content = excluded.content";
-            let to = version.effective_to.map(|date| i64::from(date.0));
+                       added_at_ms, former_ends) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, tariff, version) \
+                       DO UPDATE SET effective_from = excluded.effective_from, effective_to = excluded.effective_to, \
+                       content = excluded.content, former_ends = excluded.former_ends";
             let from = i64::from(version.effective_from.0);
-            let args = args![tenant, &group.id, &version.version, from, to, content, added_at_ms];
+            let args = args![tenant, &group.id, &version.version, from, to, content, at_ms, former];
             self.execute(sql, args).await?;
         }
         Ok(())

@@ -31,10 +31,10 @@ use crate::{
         orders::{Line, OrderRow},
         outbox::Outgoing,
         settlement::{BillRow, LedgerRow, RecordRow, SampleRow, WorkItemRow},
-        tariffs::DatedTariff,
+        tariffs::{DatedTariff, VersionDates},
         tokens::Token,
     },
-    tariff::Tariff,
+    tariff::{Tariff, TariffVersion},
 };
 
 /// Settings that decide about orders.
@@ -78,31 +78,40 @@ pub(crate) struct Wanted {
     pub billing: bool,
 }
 
-/// A tariff, and the names of its versions that are younger than it with the instants they were added at.
+/// A tariff, and of those of its versions that are not as they always were, by name, since when they are there and how they ended.
 struct Rated {
     tariff: Tariff,
-    added: Vec<(i64, String)>,
+    dates: HashMap<String, VersionDates>,
 }
 
 impl Rated {
     fn of(dated: DatedTariff) -> Result<Self, DbError> {
-        let DatedTariff { group, added_at_ms } = dated;
+        let DatedTariff { group, dates } = dated;
         let names = group.versions.iter().map(|version| version.version.clone());
-        let added = added_at_ms.into_iter().zip(names).filter(|(at_ms, _)| *at_ms > 0).collect();
+        let dates = names.zip(dates).filter(|(_, dates)| *dates != VersionDates::default()).collect();
         let tariff = Tariff::new(group.versions)
             .map_err(|error| DbError::Unreadable(format!("tariff {}: {error}", group.id)))?;
-        Ok(Self { tariff, added })
+        Ok(Self { tariff, dates })
     }
 
-    /// The tariff as it was: without what was added later. `None` where nothing is left.
+    /// The tariff as it was for an order of then: without the versions that were added later, and none of the others ends sooner than
+    /// it did at any time since. `None` where nothing is left.
     fn at(&self, at_ms: i64) -> Option<Cow<'_, Tariff>> {
-        let later = |name: &str| self.added.iter().any(|(added_at_ms, added)| *added_at_ms > at_ms && added == name);
-        let versions = self.tariff.versions();
-        if !versions.iter().any(|version| later(&version.version)) {
+        let since = |dates: &VersionDates| {
+            dates.added_at_ms > at_ms || dates.former_ends.iter().any(|(until_ms, _)| *until_ms > at_ms)
+        };
+        if !self.dates.values().any(since) {
             return Some(Cow::Borrowed(&self.tariff));
         }
-        let left = versions.iter().filter(|version| !later(&version.version)).cloned().collect();
-        Tariff::new(left).ok().map(Cow::Owned)
+        let as_it_was = |version: &TariffVersion| {
+            let Some(dates) = self.dates.get(&version.version) else { return Some(version.clone()) };
+            let former = dates.former_ends.iter().filter(|(until_ms, _)| *until_ms > at_ms).map(|(_, end)| *end);
+            // No end is the latest.
+            let mut ends = former.chain([version.effective_to]);
+            let effective_to = ends.try_fold(version.effective_from, |latest, end| end.map(|end| end.max(latest)));
+            (dates.added_at_ms <= at_ms).then(|| TariffVersion { effective_to, ..version.clone() })
+        };
+        Tariff::new(self.tariff.versions().iter().filter_map(as_it_was).collect()).ok().map(Cow::Owned)
     }
 }
 
