@@ -35,7 +35,8 @@ pub const REQUEST_SECONDS: &str = "evgate_api_http_request_seconds";
 pub const PANICS: &str = "evgate_api_http_panics_total";
 
 /// Why an event was put aside.
-pub const DEAD_LETTER_REASONS: [&str; 4] = ["undecodable", "no_tenant", "unknown_charger", "impossible"];
+pub const DEAD_LETTER_REASONS: [&str; 5] =
+    ["undecodable", "no_tenant", "unknown_charger", "impossible", "too_many_records"];
 /// How an order ended its settlement.
 pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 /// Where an order came from.

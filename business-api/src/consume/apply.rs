@@ -188,6 +188,10 @@ fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
         *text = clean(text);
     }
     let found = work.by_record(charger, &record);
+    if found.as_ref().is_some_and(|order_no| work.knows_record(order_no, &record.digest.to_string())) {
+        work.metrics.duplicates.increment(1); // T28
+        return;
+    }
     let body = body.encode_to_vec();
     work.with_record(body, |work| match found {
         Some(order_no) => give(work, &order_no, at_ms, Input::Recorded(Box::new(record))),

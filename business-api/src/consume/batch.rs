@@ -176,6 +176,9 @@ async fn apply_tenant(
         if let Err(why) = applied {
             dead.push(dead_letter(event.record, "impossible", &why));
         }
+        if let Some(why) = work.set_aside.take() {
+            dead.push(dead_letter(event.record, "too_many_records", &why));
+        }
     }
     work.flush(tx).await?;
     Ok(OfTenant { dead, outdated, unregistered })
@@ -213,6 +216,7 @@ fn wanted(events: &[Event<'_>]) -> Wanted {
             Some(Body::SessionEnded(it)) => drop(wanted.sessions.insert(it.session.clone())),
             Some(Body::TransactionRecorded(it)) => {
                 wanted.billing = true;
+                wanted.digests.push(it.digest.to_vec());
                 wanted.starts.insert(it.session.clone());
                 wanted.sessions.insert(it.session.clone());
                 wanted.tokens.insert(it.token.clone());

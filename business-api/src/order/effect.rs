@@ -143,6 +143,13 @@ pub enum Effect {
         /// Which.
         digest: Digest,
     },
+    /// Keep that there was such a record, and put its bytes aside: the order has more versions than a person will read.
+    SetRecordAside {
+        /// 33, 34, ...
+        version: u32,
+        /// Which.
+        digest: Digest,
+    },
     /// Count a record that was here before.
     CountDuplicate,
     /// Rate the session, then come back with [`Input::Billed`](super::Input::Billed).

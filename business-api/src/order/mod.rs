@@ -35,6 +35,7 @@ pub use session::SaidStart;
 pub use settle::{Facts, Settlement, bill_session, settle};
 pub use state::{
     CloseReason, EnergySource, Estimate, ExceptionCode, Hold, Order, RecordStatus, Settled, State, TimerKind,
+    VERSIONS_KEPT,
 };
 pub use step::{Illegal, step};
 pub use stop_reason::{StopGroup, stop_group};

@@ -163,6 +163,7 @@ fn blank(placed: Placed, at_ms: i64) -> Order {
         record_status: RecordStatus::None,
         record: None,
         other_digests: Vec::new(),
+        other_records: 0,
         estimate: None,
         settled: None,
         prepay: None,

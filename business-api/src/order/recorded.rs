@@ -61,13 +61,22 @@ fn duplicate(work: &mut Work) {
     work.effect(Effect::CountDuplicate);
 }
 
-/// T29.
+/// T29. Beyond [`VERSIONS_KEPT`] it is counted, and its bytes are kept elsewhere: the order does not grow by it.
+///
+/// [`VERSIONS_KEPT`]: super::state::VERSIONS_KEPT
 fn conflict(work: &mut Work, record: &Record) {
-    work.stay("T29");
+    let known = u32::try_from(work.order.other_digests.len()).unwrap_or(u32::MAX);
+    let others = work.order.other_records.max(known).saturating_add(1);
+    work.order.other_records = others;
     work.order.record_status = RecordStatus::Conflict;
-    work.order.other_digests.push(record.digest);
-    let version = u32::try_from(work.order.other_digests.len()).unwrap_or(u32::MAX).saturating_add(1);
-    work.effect(Effect::StoreRecord { version, digest: record.digest });
+    let (version, digest) = (others.saturating_add(1), record.digest);
+    if work.order.is_full_of_records() {
+        work.effect(Effect::SetRecordAside { version, digest });
+        return;
+    }
+    work.stay("T29");
+    work.order.other_digests.push(digest);
+    work.effect(Effect::StoreRecord { version, digest });
     work.effect(Effect::OpenWorkItem(WorkItem::RecordConflict));
 }
 

@@ -250,6 +250,10 @@ pub enum TimerKind {
     RecordMissing,
 }
 
+/// Versions of a record that an order keeps with their bytes. A charger that has more to say of one session is broken, and what it says
+/// goes to the dead letters.
+pub const VERSIONS_KEPT: usize = 32;
+
 /// A charging order. Everything that [`step`](super::step) needs to decide; the store keeps it whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -326,8 +330,12 @@ pub struct Order {
     pub record_status: RecordStatus,
     /// The record that counts: the first.
     pub record: Option<Record>,
-    /// Digests of other records of this session (T29), in order of arrival.
+    /// Digests of other records of this session (T29), in order of arrival: the first of them, up to [`VERSIONS_KEPT`] with the one
+    /// that counts. The store knows the rest.
     pub other_digests: Vec<Digest>,
+    /// How many other records there are.
+    #[serde(default)]
+    pub other_records: u32,
     /// What an operator settles by.
     pub estimate: Option<Estimate>,
     /// The settled bill; set once.
@@ -355,6 +363,12 @@ impl Order {
         let told = on_charger_clock.map(|at_ms| at_ms.saturating_sub(correction_ms));
         let began = self.estimate.as_ref().map(|estimate| estimate.started_at_ms).or(told);
         began.map_or(self.created_at_ms, |began| began.min(self.created_at_ms))
+    }
+
+    /// It keeps all the versions of its record that it may: whether another one is known, the store has to say.
+    #[must_use]
+    pub fn is_full_of_records(&self) -> bool {
+        self.other_digests.len() + 1 >= VERSIONS_KEPT
     }
 
     /// Nothing has been heard of its start yet; the platform may have given it up meanwhile (T8).

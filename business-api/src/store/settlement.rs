@@ -1,5 +1,7 @@
 //! Records, meter samples, bills, the ledger and work items: what money is made of. Nothing here is ever changed once written.
 
+use std::collections::BTreeSet;
+
 use super::{DbError, TenantId, Tx, args};
 
 /// A charger's record as it came.
@@ -13,7 +15,7 @@ pub struct RecordRow {
     pub version: u32,
     pub order_no: String,
     pub received_at_ms: i64,
-    /// Protobuf `TransactionRecorded`, the charger's own bytes in `raw`.
+    /// Protobuf `TransactionRecorded`, the charger's own bytes in `raw`; empty where they are in the dead letters.
     pub body: Vec<u8>,
 }
 
@@ -75,7 +77,24 @@ impl Tx {
         .map(drop)
     }
 
-    /// The record that counts of an order.
+    /// Which of these digests are of records of a session that were kept.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn known_records(
+        &mut self,
+        tenant: TenantId,
+        charger: &str,
+        session: &str,
+        digests: &[String],
+    ) -> Result<Vec<String>, DbError> {
+        let sql =
+            "SELECT digest FROM records WHERE tenant_id = $1 AND charger = $2 AND session = $3 AND digest IN ({in})";
+        let rows = self.all_in(sql, args![tenant, charger, session], digests).await?;
+        rows.iter().map(|row| row.text("digest")).collect()
+    }
+
+    /// The records of an order, the one that counts first.
     ///
     /// # Errors
     /// What the database says.
@@ -190,7 +209,7 @@ impl Tx {
         self.insert_rows(sql, rows, "").await.map(drop)
     }
 
-    /// Opens work items.
+    /// Opens work items. An order has one of a kind.
     ///
     /// # Errors
     /// What the database says.
@@ -200,7 +219,17 @@ impl Tx {
         items: &[WorkItemRow],
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let rows = items.iter().map(|item| {
+        let orders: Vec<String> = items.iter().filter_map(|item| item.order_no.clone()).collect();
+        let sql = "SELECT order_no, kind FROM work_items WHERE tenant_id = $1 AND order_no IN ({in})";
+        let mut there = BTreeSet::new();
+        for row in self.all_in(sql, args![tenant], &orders).await? {
+            there.insert((row.text("order_no")?, row.text("kind")?));
+        }
+        let is_new = |item: &&WorkItemRow| {
+            let of_order = item.order_no.clone().map(|order_no| (order_no, item.kind.clone()));
+            of_order.is_none_or(|of_order| there.insert(of_order))
+        };
+        let rows = items.iter().filter(is_new).map(|item| {
             let id = uuid::Uuid::now_v7().to_string();
             args![tenant, id, &item.kind, item.order_no.clone(), &item.charger, &item.detail, now_ms]
         });

@@ -29,7 +29,14 @@ impl Work {
                 Effect::SendStop { .. } => self.send_stop(order_no),
                 Effect::ReadLiveData => self.command(order_no, Action::ReadLiveData(ReadLiveData {})),
                 Effect::ScheduleTimer { at_ms, kind } => self.schedule(order_no, Timer { kind, at_ms }),
-                Effect::StoreRecord { version, digest } => self.store_record(order_no, version, &digest.to_string()),
+                Effect::StoreRecord { version, digest } => {
+                    let body = self.record_body.clone();
+                    self.store_record(order_no, version, &digest.to_string(), body);
+                }
+                Effect::SetRecordAside { version, digest } => {
+                    self.store_record(order_no, version, &digest.to_string(), Vec::new());
+                    self.set_aside = Some(format!("version {version} of the record of order {order_no}"));
+                }
                 Effect::CountDuplicate => self.metrics.duplicates.increment(1),
                 Effect::Bill => inputs.extend(self.bill(order_no)),
                 Effect::Collect { amount } => inputs.push_back(self.collect(order_no, amount.0)),
@@ -90,17 +97,21 @@ impl Work {
         }
     }
 
-    fn store_record(&mut self, order_no: &str, version: u32, digest: &str) {
+    fn store_record(&mut self, order_no: &str, version: u32, digest: &str, body: Vec<u8>) {
         let Some(row) = self.orders.get(order_no) else { return };
         let order = &row.facts.order;
+        let (charger, session) = (order.charger.clone(), order.session.clone().unwrap_or_default());
+        if order.is_full_of_records() {
+            self.known_records.insert((order_no.to_owned(), digest.to_owned()));
+        }
         self.records.push(RecordRow {
-            charger: order.charger.clone(),
-            session: order.session.clone().unwrap_or_default(),
+            charger,
+            session,
             digest: digest.to_owned(),
             version,
             order_no: order_no.to_owned(),
             received_at_ms: self.now_ms,
-            body: self.record_body.clone(),
+            body,
         });
     }
 

@@ -14,7 +14,7 @@ pub(crate) use waiting::WAITS_MS;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -74,6 +74,8 @@ pub(crate) struct Wanted {
     pub tokens: BTreeSet<String>,
     /// Tariffs beside those of the chargers and orders.
     pub tariffs: BTreeSet<String>,
+    /// Digests of records that are to be applied.
+    pub digests: Vec<Vec<u8>>,
     /// Something will be billed: tariffs and samples are needed too.
     pub billing: bool,
 }
@@ -148,6 +150,10 @@ pub(crate) struct Work {
     pub alarms: Vec<AlarmChange>,
     /// Bytes of the record that is being applied.
     record_body: Vec<u8>,
+    /// Order and digest of records that are known, of orders that do not know all of theirs.
+    known_records: HashSet<(String, String)>,
+    /// Why the event that was just applied goes to the dead letters all the same.
+    pub set_aside: Option<String>,
 }
 
 impl Work {
@@ -208,6 +214,8 @@ impl Work {
             outgoing: Vec::new(),
             alarms: Vec::new(),
             record_body: Vec::new(),
+            known_records: HashSet::new(),
+            set_aside: None,
         };
         let mut rows: Vec<OrderRow> = orders.into_values().collect();
         rows.sort_by(|a, b| {
@@ -221,6 +229,7 @@ impl Work {
             work.load_billing(tx, &wanted.tariffs).await?;
         }
         work.load_waiting(tx, wanted).await?;
+        work.load_known_records(tx, &wanted.digests).await?;
         Ok(work)
     }
 
@@ -238,6 +247,23 @@ impl Work {
             self.samples.entry(row.order_no).or_default().push(sample);
         }
         Ok(())
+    }
+
+    async fn load_known_records(&mut self, tx: &mut Tx, digests: &[Vec<u8>]) -> Result<(), DbError> {
+        let full = self.orders.values().map(|row| &row.facts.order).filter(|order| order.is_full_of_records());
+        for order in full {
+            let digests: Vec<String> = digests.iter().map(hex::encode).collect();
+            let session = order.session.as_deref().unwrap_or_default();
+            for digest in tx.known_records(self.tenant, &order.charger, session, &digests).await? {
+                self.known_records.insert((order.order_no.clone(), digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// The order has had this record, as far as it does not say so itself.
+    pub fn knows_record(&self, order_no: &str, digest: &str) -> bool {
+        !self.known_records.is_empty() && self.known_records.contains(&(order_no.to_owned(), digest.to_owned()))
     }
 
     fn index(&mut self, row: OrderRow) {
