@@ -275,8 +275,30 @@ fn a_record_of_the_future_is_held() {
     // A clock that is known to be wrong is judged as it is billed: by the times put right.
     let fast = settled_with(ends(came_ms + 30 * MINUTE), |facts| facts.clock_skew_ms = 30 * MINUTE);
     assert_eq!(fast.bill.unwrap().basis.end_ms, came_ms);
+    // But not by a skew that alone makes a record of the future of it: its clock has been set since that was measured.
     let slow = settled_with(ends(came_ms), |facts| facts.clock_skew_ms = -30 * MINUTE);
-    assert_eq!(held(&slow), ExceptionCode::BadTime);
+    assert_eq!(slow.bill.unwrap().basis.end_ms, came_ms);
+}
+
+/// Measured before the clock was set, and told again long after: a session that began when it was heard to begin was timed rightly.
+#[test]
+fn a_skew_that_the_session_itself_contradicts_is_not_applied() {
+    let of_start = |start_ms: i64, skew_ms: i64| {
+        let record = Record {
+            started_at_ms: Some(start_ms),
+            ended_at_ms: start_ms + 60 * MINUTE,
+            amount: None,
+            ..record(1, 300_000)
+        };
+        // T0 is when it was heard to begin.
+        settled_with(record, |facts| facts.clock_skew_ms = skew_ms).bill.unwrap().basis.start_ms
+    };
+    for skew_ms in [180 * MINUTE, -180 * MINUTE, 1_440 * MINUTE] {
+        assert_eq!(of_start(T0 - MINUTE / 2, skew_ms), T0 - MINUTE / 2, "the record is right");
+    }
+    assert_eq!(of_start(T0 + 20 * MINUTE, 20 * MINUTE), T0, "the charger is 20 min fast");
+    assert_eq!(of_start(T0 - 180 * MINUTE, -180 * MINUTE), T0, "3 h slow");
+    assert_eq!(of_start(T0, 3 * MINUTE), T0 - 3 * MINUTE, "news takes as long as that");
 }
 
 #[test]

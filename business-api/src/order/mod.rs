@@ -5,6 +5,7 @@
 //! [`step`] moves it, [`settle`] turns a record into a bill or into the reason why there is none. `docs/orders.md` has the
 //! states and transitions.
 
+mod clock;
 mod effect;
 mod inbound;
 mod input;

@@ -75,8 +75,7 @@ pub fn settle(order: &Order, facts: &Facts<'_>) -> Settlement {
 /// # Errors
 /// [`Implausible::Inconsistent`]: no start, no energy, or figures that contradict each other.
 pub fn bill_session(order: &Order, facts: &Facts<'_>) -> Result<Session, Implausible> {
-    let believed = facts.clock_skew_ms.unsigned_abs() <= facts.limits.skew_ms.unsigned_abs();
-    let clock_skew_ms = if believed { facts.clock_skew_ms } else { 0 };
+    let clock_skew_ms = order.skew_of_session_ms(facts.clock_skew_ms, facts.options, facts.limits);
     let correction_ms = facts.options.correction_ms(clock_skew_ms);
     let on_charger_clock = |at_ms: i64| at_ms.saturating_add(correction_ms);
     let live = |sample: &Sample| match order.protocol {

@@ -83,8 +83,7 @@ impl Work {
         let charger = self.chargers.get(&order.charger);
         let clock_skew_ms = charger.map_or(0, |charger| charger.live.skew_ms);
         let Rules { options, limits, .. } = &*self.rules;
-        let believed = clock_skew_ms.unsigned_abs() <= limits.skew_ms.unsigned_abs();
-        let correction_ms = if believed { options.correction_ms(clock_skew_ms) } else { 0 };
+        let correction_ms = options.correction_ms(order.skew_of_session_ms(clock_skew_ms, options, limits));
         let tariff = self.tariffs.get(order.tariff.as_deref()?)?.at(order.tariff_locked_at_ms(correction_ms))?;
         let facts = order::Facts {
             tariff: &tariff,
