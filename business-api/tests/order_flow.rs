@@ -9,7 +9,7 @@ use business_api::order::{
 };
 use events::units::{EnergyE4, Fen};
 use order_support::{
-    MINUTE, SESSION, T0, asked, due, effect_names, placed, policy, record, recorded, situations, started,
+    MINUTE, SESSION, T0, asked, due, effect_names, estimate, placed, policy, record, recorded, situations, started,
 };
 
 fn go(order: &Order, at_ms: i64, input: &Input) -> (Order, Vec<String>) {
@@ -63,10 +63,41 @@ fn t8_fires_at_ninety_seconds_and_not_before() {
     let ocpp = open(Placed { protocol: Protocol::Ocpp, ..placed(Some("user-1")) }, T0, &ocpp, &policy()).order;
     let (failed, effects) = go(&ocpp, T0 + 90_000, &timeout);
     assert_eq!(effects.len(), 0, "no transaction to stop yet");
-    let late = Input::SessionStarted { session: "77".to_owned(), started_at_ms: T0, meter_start: Some(EnergyE4(10)) };
+    let late = Input::SessionStarted {
+        session: "77".to_owned(),
+        started_at_ms: T0,
+        meter_start: Some(EnergyE4(10)),
+        connector: 2,
+    };
     let (late, effects) = go(&failed, T0 + 95_000, &late);
     assert_eq!((late.state, late.session.as_deref()), (State::StartFailed, Some("77")));
-    assert_eq!(effects, ["alarm late_start", "send_stop 1"]);
+    assert_eq!(late.connector, 2, "where it began, whatever was asked for");
+    assert_eq!(effects, ["alarm late_start", "send_stop 1", "timer stop_answer"]);
+}
+
+/// T8's own stop went unanswered, then the session begins: it is stopped as often as any, and again when the charger was away and
+/// says it once more.
+#[test]
+fn a_late_start_is_stopped_until_the_charger_says_that_it_is_over() {
+    let failed = go(&asked(None, None).order, T0 + 90_000, &Input::Timer(TimerKind::StartTimeout)).0;
+    let (accepted, effects) = go(&failed, T0 + 94_000, &Input::StartAccepted);
+    assert_eq!((accepted.state, effects), (State::StartFailed, vec!["send_stop 2".to_owned()]));
+    let (mut late, effects) = go(&accepted, T0 + 95_000, &started());
+    assert_eq!(effects, ["alarm late_start", "send_stop 1", "timer stop_answer"]);
+    for attempt in 1..=3 {
+        let fired = Input::Timer(TimerKind::StopAnswer { attempt });
+        let (next, effects) = go(&late, T0 + 95_000 + i64::from(attempt) * 30_000, &fired);
+        assert_eq!(effects, [format!("send_stop {}", attempt + 1), "timer stop_answer".to_owned()]);
+        late = next;
+    }
+    let last = Input::Timer(TimerKind::StopAnswer { attempt: 4 });
+    assert_eq!(go(&late, T0 + 4 * MINUTE, &last).1, ["alarm stop_no_answer"]);
+    assert_eq!(go(&late, T0 + 4 * MINUTE, &started()).1, ["send_stop 1", "timer stop_answer"], "no second alarm");
+    let over = Input::StopRefused { not_charging: true, code: "02".to_owned() };
+    for answer in [Input::StopAccepted, over, recorded(1, 300_000)] {
+        let quiet = go(&late, T0 + 4 * MINUTE, &answer).0;
+        assert_eq!(go(&quiet, T0 + 5 * MINUTE, &last).1.len(), 0, "{answer:?}");
+    }
 }
 
 fn charging() -> Order {
@@ -90,7 +121,7 @@ fn t13_needs_two_idle_frames_in_a_row_and_the_same_frame_counts_once() {
 fn t15_sends_a_stop_four_times_and_then_alarms_once() {
     let (mut order, first) =
         go(&charging(), T0 + MINUTE, &Input::StopAsked { by: StopBy::User, client: String::new() });
-    assert_eq!(first, ["send_stop 1", "timer stop_answer"]);
+    assert_eq!(first, ["send_stop 1", "timer stop_answer", "timer stop_timeout"]);
     for attempt in 1..=3 {
         let fired = Input::Timer(TimerKind::StopAnswer { attempt });
         let (next, effects) = go(&order, T0 + MINUTE + i64::from(attempt) * 30_000, &fired);
@@ -102,8 +133,69 @@ fn t15_sends_a_stop_four_times_and_then_alarms_once() {
     let (alarmed, effects) = go(&order, T0 + 4 * MINUTE, &last);
     assert_eq!((alarmed.state, effects), (State::Stopping, vec!["alarm stop_no_answer".to_owned()]));
     assert_eq!(go(&alarmed, T0 + 5 * MINUTE, &last).1.len(), 0);
+    let again = Input::StopAsked { by: StopBy::Operator, client: String::new() };
+    assert_eq!(go(&alarmed, T0 + 5 * MINUTE, &again).1, ["send_stop 1", "timer stop_answer"], "somebody tries again");
+    assert_eq!(go(&order, T0 + 5 * MINUTE, &again).1.len(), 0, "it is still being sent");
     let (accepted, _) = go(&order, T0 + 4 * MINUTE, &Input::StopAccepted);
     assert_eq!(go(&accepted, T0 + 5 * MINUTE, &last).1.len(), 0, "accepted: nothing to repeat");
+}
+
+fn stopping() -> Order {
+    go(&charging(), T0 + MINUTE, &Input::StopAsked { by: StopBy::User, client: String::new() }).0
+}
+
+#[test]
+fn t32_a_stop_that_was_accepted_and_has_no_effect_is_sent_again_and_told_once() {
+    let fired = Input::Timer(TimerKind::StopEffect);
+    assert_eq!(go(&stopping(), T0 + 4 * MINUTE, &fired).1.len(), 0, "T15 is about what was not answered");
+    let mut order = stopping();
+    for times in 1..=3 {
+        let (accepted, effects) = go(&order, T0 + times * 2 * MINUTE, &Input::StopAccepted);
+        assert_eq!(effects, ["timer stop_effect"]);
+        assert_eq!(go(&accepted, T0 + times * 2 * MINUTE, &Input::StopAccepted).1.len(), 0, "said twice");
+        let still = go(&accepted, T0 + times * 2 * MINUTE + 1, &Input::StillCharging { energy: None }).0;
+        let (next, effects) = go(&still, T0 + (times + 1) * 2 * MINUTE, &fired);
+        let sent = ["send_stop 1", "timer stop_answer"];
+        assert_eq!(effects, if times == 1 { vec!["alarm stop_ignored", sent[0], sent[1]] } else { sent.to_vec() });
+        order = next;
+    }
+    let accepted = go(&order, T0 + 8 * MINUTE, &Input::StopAccepted).0;
+    assert_eq!(go(&accepted, T0 + 10 * MINUTE, &fired).1.len(), 0, "three times, then a person has to");
+    let asked = Input::StopAsked { by: StopBy::Operator, client: String::new() };
+    assert_eq!(go(&accepted, T0 + 20 * MINUTE, &asked).1, ["send_stop 1", "timer stop_answer"]);
+    let away = go(&accepted, T0 + 9 * MINUTE, &Input::ChargerOffline).0;
+    assert_eq!(go(&away, T0 + 10 * MINUTE, &fired).0, away, "nobody knows");
+    let over = go(&accepted, T0 + 9 * MINUTE, &Input::SessionEnded).0;
+    assert_eq!(go(&over, T0 + 10 * MINUTE, &fired).0, over);
+}
+
+#[test]
+fn t33_holds_a_stop_without_an_end_after_a_day_and_a_record_or_an_estimate_settles_it() {
+    let timeout = Input::Timer(TimerKind::StopTimeout);
+    let day = 24 * 60 * MINUTE;
+    let accepted = go(&stopping(), T0 + 2 * MINUTE, &Input::StopAccepted).0;
+    for order in [stopping(), accepted] {
+        assert_eq!(go(&order, T0 + MINUTE + day - 1, &timeout).0, order);
+        let (held, effects) = go(&order, T0 + MINUTE + day, &timeout);
+        assert_eq!((held.state, held.exception), (State::Exception, Some(ExceptionCode::StopTimeout)));
+        assert_eq!(effects, ["work_item stop_timeout"]);
+        assert_eq!(go(&held, T0 + 2 * day, &recorded(1, 300_000)).0.state, State::Settling);
+        let estimated = Input::EstimateApproved { estimate: estimate(), payer: None };
+        assert_eq!(go(&held, T0 + 2 * day, &estimated).0.state, State::Settling);
+    }
+}
+
+#[test]
+fn a_charger_that_comes_back_and_charges_on_is_stopped_again() {
+    let accepted = go(&stopping(), T0 + 2 * MINUTE, &Input::StopAccepted).0;
+    let away = go(&accepted, T0 + 3 * MINUTE, &Input::ChargerOffline).0;
+    for said in [Input::StillCharging { energy: None }, started()] {
+        let (back, effects) = go(&away, T0 + 30 * MINUTE, &said);
+        assert_eq!((back.state, back.stop_accepted), (State::Stopping, false));
+        assert_eq!(effects, ["send_stop 1", "timer stop_answer"]);
+    }
+    let charging = go(&charging(), T0 + 3 * MINUTE, &Input::ChargerOffline).0;
+    assert_eq!(go(&charging, T0 + 30 * MINUTE, &started()).1.len(), 0, "nobody asked for a stop");
 }
 
 #[test]

@@ -115,7 +115,12 @@ fn starts_carry_their_tag_and_meter() {
         offline: true,
         reservation: None,
     });
-    let input = Input::SessionStarted { session: "4711".into(), started_at_ms: 4_000, meter_start: Some(EnergyE4(10)) };
+    let input = Input::SessionStarted {
+        session: "4711".into(),
+        started_at_ms: 4_000,
+        meter_start: Some(EnergyE4(10)),
+        connector: 2,
+    };
     let expect = Incoming::Started { session: "4711".into(), token: "R123".into(), input, offline: true };
     assert_eq!(incoming(&event(Protocol::Ocpp16, body)), [expect]);
     let ended = Body::SessionEnded(proto::SessionEnded { session: "4711".into(), reason: String::new() });

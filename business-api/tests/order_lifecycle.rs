@@ -3,11 +3,19 @@
 
 mod support;
 
-use events::{commands::command::Action, proto, proto::envelope::Body};
+use business_api::Config;
+use events::{clock::Clock, commands::command::Action, proto, proto::envelope::Body};
 use serde_json::json;
-use support::{App, OCPP, On, T1001, YKC, record, started};
+use support::{App, OCPP, On, T0, T1001, YKC, record, started};
 
-on_both! { ykc_remote_start_to_bill ocpp_remote_start_to_bill stop_is_sent_and_settles orphan_record_is_held }
+on_both! {
+    ykc_remote_start_to_bill
+    ocpp_remote_start_to_bill
+    an_ocpp_order_goes_where_its_session_begins
+    stop_is_sent_and_settles
+    a_stop_without_effect_is_repeated_told_and_held
+    orphan_record_is_held
+}
 
 async fn ykc_remote_start_to_bill(on: On) {
     let app = App::start(on).await;
@@ -94,6 +102,76 @@ async fn ocpp_remote_start_to_bill(on: On) {
     // 10 kWh deep valley (0.12/0.30) and 10 kWh flat (0.60/0.60).
     assert_eq!(bill["source"], "samples", "{bill}");
     assert_eq!(order["total_fen"], 1200 + 420, "{bill}");
+}
+
+/// The connector of a remote start is a wish: what the one that was asked for says is about somebody else then.
+async fn an_ocpp_order_goes_where_its_session_begins(on: On) {
+    let app = App::start(on).await;
+    app.connect(OCPP).await;
+    let asked = |connector: u32, account: &str| json!({"charger": OCPP, "connector": connector, "account": account});
+    let order = app.post("/v1/orders", asked(1, "user-1")).await.expect(201);
+    let (no, tag) = (order["order_no"].as_str().unwrap(), order["id_tag"].as_str().unwrap());
+    app.say(OCPP, 2, app.now(), started("4711", tag, app.now(), Some(50_000)));
+    assert_eq!(app.order_in(no, "CHARGING").await["connector"], 2);
+    let timeline = app.get(&format!("/v1/orders/{no}/timeline")).await.expect(200);
+    let line = timeline["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&line["transition"], &line["detail"]), (&json!("T5"), &json!("on connector 2, not 1")));
+
+    app.say(OCPP, 1, app.now(), Body::StatusChanged(status_of(proto::ConnectorStatus::Available)));
+    app.until(&format!("/v1/chargers/{OCPP}"), |body| body["connectors"][0]["status"] == "available").await;
+    assert_eq!(app.get(&format!("/v1/orders/{no}")).await.expect(200)["state"], "CHARGING");
+    app.post("/v1/orders", asked(2, "user-2")).await.problem(409, "connector_busy");
+    let other = app.post("/v1/orders", asked(1, "user-2")).await.expect(201);
+    assert_eq!((&other["connector"], &other["state"]), (&json!(1), &json!("STARTING")));
+
+    app.say(OCPP, 2, app.now(), Body::StatusChanged(status_of(proto::ConnectorStatus::Finishing)));
+    app.order_in(no, "AWAITING_RECORD").await;
+}
+
+fn status_of(status: proto::ConnectorStatus) -> proto::StatusChanged {
+    proto::StatusChanged { status: status.into(), ..Default::default() }
+}
+
+/// 120 times as fast: T8's stop is not heard and the session begins after all; another says yes to its stop and goes on.
+async fn a_stop_without_effect_is_repeated_told_and_held(on: On) {
+    let mut config = Config::default();
+    config.orders.stop_timeout_ms = 600_000;
+    config.orders.stop_resends = 1;
+    let app = App::start_with(on, Clock::starting_at(T0, 120), config).await;
+    app.connect(YKC).await;
+    let stops = |commands: &[events::commands::Command], session: &str| {
+        let of = |action: &Option<Action>| matches!(action, Some(Action::StopCharging(it)) if it.session == session);
+        commands.iter().filter(|command| of(&command.action)).count()
+    };
+    let order = app.post("/v1/orders", json!({"charger": YKC, "connector": 1, "account": "user-1"})).await.expect(201);
+    let (no, late) = (order["order_no"].as_str().unwrap(), order["session"].as_str().unwrap());
+    app.order_in(no, "START_FAILED").await;
+    app.say(YKC, 1, app.now(), started(late, "", app.now(), None));
+    // The start, T8's stop, and two because it began.
+    assert_eq!(stops(&app.commands(4).await, late), 3);
+
+    let ignored = format!("{YKC}02{:016}", 42);
+    app.say(YKC, 2, app.now(), started(&ignored, "", app.now(), None));
+    let held = app.until("/v1/orders?state=CHARGING", |body| body["items"][0].is_object()).await;
+    let no = held["items"][0]["order_no"].as_str().unwrap();
+    app.post(&format!("/v1/orders/{no}/stop"), json!({})).await.expect(202);
+    for round in 1..=2 {
+        let commands = app.commands(4 + round).await;
+        assert_eq!(stops(&commands, &ignored), round);
+        let answer = proto::CommandAnswered {
+            command_id: commands.last().unwrap().command_id.clone(),
+            outcome: proto::CommandOutcome::Accepted.into(),
+            session: ignored.clone(),
+            ..Default::default()
+        };
+        app.say(YKC, 2, app.now(), Body::CommandAnswered(answer));
+    }
+    assert_eq!(app.order_in(no, "EXCEPTION").await["exception_code"], "stop_timeout");
+    let told = app.published(events::topic::Topic::Order, 1).await;
+    let told: Vec<serde_json::Value> =
+        told.iter().map(|record| serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap()).collect();
+    let alarms: Vec<&str> = told.iter().filter_map(|it| it["alarm"].as_str()).collect();
+    assert_eq!(alarms, ["late_start", "stop_no_answer", "stop_ignored"]);
 }
 
 async fn stop_is_sent_and_settles(on: On) {

@@ -150,7 +150,7 @@ fn take_connector(work: &mut Work, event: &Envelope, order_no: &str, queued_from
     }
 }
 
-fn started(work: &mut Work, event: &Envelope, session: String, token: &str, input: Input, offline: bool) {
+fn started(work: &mut Work, event: &Envelope, session: String, token: &str, mut input: Input, offline: bool) {
     let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
     let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
     let queued_from_ms = offline.then_some(started_at_ms);
@@ -163,6 +163,12 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, inpu
             let order = &row.facts.order;
             order.has_no_start_yet() && order.charger == charger
         });
+        let elsewhere = work.order(&order_no).is_some_and(|row| row.facts.order.charger != charger);
+        if let Input::SessionStarted { connector, .. } = &mut input
+            && elsewhere
+        {
+            *connector = 0;
+        }
         give(work, &order_no, at_ms, input);
         claim_orphan(work, event, &order_no, token);
         if first {

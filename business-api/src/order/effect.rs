@@ -29,6 +29,8 @@ pub enum Alarm {
     LateStart,
     /// T15: nobody answers the stop.
     StopNoAnswer,
+    /// T32: the charger said yes to the stop and goes on.
+    StopIgnored,
     /// T20: the record is later than 30 s.
     RecordLate,
     /// The record says the charger or the car broke the session off.
@@ -46,6 +48,7 @@ impl Alarm {
         match self {
             Self::LateStart => "late_start",
             Self::StopNoAnswer => "stop_no_answer",
+            Self::StopIgnored => "stop_ignored",
             Self::RecordLate => "record_late",
             Self::AbnormalStop => "abnormal_stop",
             Self::PaymentAmountDiffers => "payment_amount_differs",
@@ -57,7 +60,7 @@ impl Alarm {
     #[must_use]
     pub const fn level(self) -> AlarmLevel {
         match self {
-            Self::LateStart | Self::StopNoAnswer => AlarmLevel::Safety,
+            Self::LateStart | Self::StopNoAnswer | Self::StopIgnored => AlarmLevel::Safety,
             Self::RecordLate => AlarmLevel::Info,
             Self::AbnormalStop | Self::PaymentAmountDiffers | Self::SessionDiffers => AlarmLevel::Warning,
         }

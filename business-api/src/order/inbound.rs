@@ -148,6 +148,7 @@ pub fn incoming(event: &proto::Envelope) -> Vec<Incoming> {
                 session: it.session.clone(),
                 started_at_ms: it.started_at_ms,
                 meter_start: it.meter_start_e4.and_then(|value| EnergyE4::try_from(value).ok()),
+                connector: event.connector,
             },
             offline: it.offline,
         }],

@@ -83,6 +83,8 @@ pub enum Input {
         started_at_ms: i64,
         /// Meter reading.
         meter_start: Option<EnergyE4>,
+        /// Where; 0 = not said, or at another charger than the order's.
+        connector: u32,
     },
     /// Somebody stops it (T11).
     StopAsked {
@@ -186,6 +188,8 @@ impl Input {
             Self::Timer(TimerKind::PaymentDue) => "timer_payment_due",
             Self::Timer(TimerKind::StartTimeout) => "timer_start_timeout",
             Self::Timer(TimerKind::StopAnswer { .. }) => "timer_stop_answer",
+            Self::Timer(TimerKind::StopEffect) => "timer_stop_effect",
+            Self::Timer(TimerKind::StopTimeout) => "timer_stop_timeout",
             Self::Timer(TimerKind::OfflineTimeout) => "timer_offline_timeout",
             Self::Timer(TimerKind::RecordLate) => "timer_record_late",
             Self::Timer(TimerKind::RecordMissing) => "timer_record_missing",

@@ -21,11 +21,16 @@ pub(super) fn stop_asked(work: &mut Work, by: StopBy, client: &str) -> bool {
             work.go("T11", State::Stopping);
             work.order.stop_asked_at_ms = Some(work.at_ms);
             work.detail(who);
-            work.send_stop();
-            let attempt = work.order.stop_attempts;
-            work.timer(work.policy.stop_answer_ms, TimerKind::StopAnswer { attempt });
+            work.send_stop_anew();
+            work.timer(work.policy.stop_timeout_ms, TimerKind::StopTimeout);
         }
-        State::Stopping => work.detail(format!("asked again: {who}")),
+        State::Stopping => {
+            work.detail(format!("asked again: {who}"));
+            if work.order.stop_alarmed || work.order.stop_ignored > 0 {
+                // The alarm was heard: somebody tries again.
+                work.send_stop_anew();
+            }
+        }
         _ => return false,
     }
     true
@@ -37,8 +42,11 @@ const fn stop_was_sent(state: State) -> bool {
 }
 
 pub(super) fn stop_accepted(work: &mut Work) -> bool {
-    if work.state() == State::Stopping {
+    if work.order.is_being_stopped() && !work.order.stop_accepted {
         work.order.stop_accepted = true;
+        if work.state() == State::Stopping {
+            work.timer(work.policy.stop_effect_ms, TimerKind::StopEffect);
+        }
     }
     stop_was_sent(work.state())
 }
@@ -49,6 +57,9 @@ pub(super) fn stop_refused(work: &mut Work, not_charging: bool, code: &str) -> b
         await_record(work, "T14");
         work.detail(format!("code {code}"));
         return true;
+    }
+    if not_charging && work.order.is_being_stopped() {
+        work.order.stop_accepted = true; // One that began too late is over: nothing has to be sent again.
     }
     stop_was_sent(work.state())
 }
@@ -79,6 +90,10 @@ pub(super) fn seen_charging(work: &mut Work) {
         work.order.charger_offline = false;
         work.order.offline_since_ms = None;
         work.stay("T17");
+        if work.state() == State::Stopping {
+            // It was told to stop before it went, or meanwhile, and did not.
+            work.send_stop_anew();
+        }
     }
 }
 

@@ -159,6 +159,7 @@ fn blank(placed: Placed, at_ms: i64) -> Order {
         stop_attempts: 0,
         stop_accepted: false,
         stop_alarmed: false,
+        stop_ignored: 0,
         record_late: false,
         record_status: RecordStatus::None,
         record: None,

@@ -15,8 +15,12 @@ pub struct Policy {
     pub not_plugged_ms: i64,
     /// For an answer to a stop command (T15).
     pub stop_answer_ms: i64,
-    /// How often an unanswered stop is sent again (T15).
+    /// How often an unanswered stop is sent again (T15), and how often one that had no effect (T32).
     pub stop_resends: u8,
+    /// From the charger's yes to a stop to the end of the session (T32).
+    pub stop_effect_ms: i64,
+    /// From a stop that was asked for to the end of the session (T33).
+    pub stop_timeout_ms: i64,
     /// Offline while charging (T19).
     pub offline_ms: i64,
     /// From the end until a record counts as late (T20).
@@ -35,6 +39,8 @@ impl Default for Policy {
             not_plugged_ms: 60_000,
             stop_answer_ms: 30_000,
             stop_resends: 3,
+            stop_effect_ms: 120_000,
+            stop_timeout_ms: 24 * 3_600_000,
             offline_ms: 24 * 3_600_000,
             record_late_ms: 30_000,
             record_missing_ms: 10 * 60_000,
@@ -54,6 +60,8 @@ impl Policy {
             ("orders.start_ms", self.start_ms),
             ("orders.not_plugged_ms", self.not_plugged_ms),
             ("orders.stop_answer_ms", self.stop_answer_ms),
+            ("orders.stop_effect_ms", self.stop_effect_ms),
+            ("orders.stop_timeout_ms", self.stop_timeout_ms),
             ("orders.offline_ms", self.offline_ms),
             ("orders.record_late_ms", self.record_late_ms),
             ("orders.record_missing_ms", self.record_missing_ms),

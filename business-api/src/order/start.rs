@@ -65,6 +65,10 @@ pub(super) fn accepted(work: &mut Work) -> bool {
             work.order.accepted_at_ms = Some(work.at_ms);
             work.stay("T4");
         }
+        State::StartFailed if work.order.has_no_start_yet() => {
+            work.detail("accepted after the platform gave up");
+            work.send_stop();
+        }
         _ => {}
     }
     true
@@ -108,7 +112,13 @@ pub(super) fn unanswered(work: &mut Work) -> bool {
 }
 
 /// T5; also said again after a reconnect, and after the platform gave up.
-pub(super) fn started(work: &mut Work, session: &str, started_at_ms: i64, meter_start: Option<EnergyE4>) -> bool {
+pub(super) fn started(
+    work: &mut Work,
+    session: &str,
+    started_at_ms: i64,
+    meter_start: Option<EnergyE4>,
+    connector: u32,
+) -> bool {
     if work.order.session.as_deref().is_some_and(|known| known != session) {
         return false;
     }
@@ -117,19 +127,28 @@ pub(super) fn started(work: &mut Work, session: &str, started_at_ms: i64, meter_
         State::Starting => {
             work.go("T5", State::Charging);
             work.order.charging_at_ms = Some(work.at_ms);
+            if connector != 0 && connector != work.order.connector {
+                work.detail(format!("on connector {connector}, not {}", work.order.connector));
+            }
         }
         State::Charging | State::Stopping if super::live::stale(work) => {}
         State::Charging | State::Stopping => super::live::seen_charging(work),
-        State::StartFailed if work.order.has_no_start_yet() => {
-            // The platform has closed it: whatever flows now is outside the order, and should not flow.
+        State::StartFailed if work.order.record.is_none() => {
+            // The platform has closed it: whatever flows now is outside the order, and should not flow. Said again (the charger was
+            // away) it flows still.
             work.order.session = Some(session.to_owned());
-            work.alarm(Alarm::LateStart);
-            work.send_stop();
-            work.detail("started after the platform gave up");
+            if work.order.started_at_ms.is_none() {
+                work.alarm(Alarm::LateStart);
+                work.detail("started after the platform gave up");
+            }
+            work.send_stop_anew();
         }
         _ => {}
     }
     let order = &mut work.order;
+    if order.started_at_ms.is_none() && connector != 0 {
+        order.connector = connector; // Where it is, whatever was asked for (OCPP 1.6: a RemoteStart's connector is a wish).
+    }
     order.session.get_or_insert_with(|| session.to_owned());
     order.started_at_ms.get_or_insert(started_at_ms);
     order.meter_start = order.meter_start.or(meter_start);

@@ -96,6 +96,8 @@ impl State {
 pub enum ExceptionCode {
     /// T19: 24 h without a word of the charger.
     OfflineTimeout,
+    /// T33: 24 h after a stop was asked for nobody has seen the end.
+    StopTimeout,
     /// T21: no record ten minutes after the end.
     RecordMissing,
     /// T24: the charger's amount is too far from ours.
@@ -116,8 +118,9 @@ pub enum ExceptionCode {
 
 impl ExceptionCode {
     /// Every code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::OfflineTimeout,
+        Self::StopTimeout,
         Self::RecordMissing,
         Self::AmountMismatch,
         Self::EnergyInconsistent,
@@ -133,6 +136,7 @@ impl ExceptionCode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OfflineTimeout => "offline_timeout",
+            Self::StopTimeout => "stop_timeout",
             Self::RecordMissing => "record_missing",
             Self::AmountMismatch => "amount_mismatch",
             Self::EnergyInconsistent => "energy_inconsistent",
@@ -242,6 +246,10 @@ pub enum TimerKind {
         /// Number of the stop command.
         attempt: u8,
     },
+    /// T32: 2 min to stop, after saying yes to that.
+    StopEffect,
+    /// T33: 24 h from the stop that was asked for to an end.
+    StopTimeout,
     /// T19: 24 h offline.
     OfflineTimeout,
     /// T20: 30 s after the end.
@@ -317,12 +325,15 @@ pub struct Order {
     pub idle_frames: u8,
     /// See `idle_frames`.
     pub last_idle_ms: Option<i64>,
-    /// Stop commands sent.
+    /// Stop commands sent since the stop was last begun anew (T11, T17, T32, a start that came too late).
     pub stop_attempts: u8,
-    /// The charger accepted a stop.
+    /// The charger accepted one of them.
     pub stop_accepted: bool,
-    /// The alarm about an unanswered stop was raised.
+    /// The alarm that none of them was answered was raised.
     pub stop_alarmed: bool,
+    /// How often the charger accepted a stop and went on (T32).
+    #[serde(default)]
+    pub stop_ignored: u8,
     /// The record came later than 30 s after the end (T20).
     pub record_late: bool,
 
@@ -376,6 +387,13 @@ impl Order {
     pub fn has_no_start_yet(&self) -> bool {
         let open = matches!(self.state, State::Starting | State::StartFailed);
         open && self.started_at_ms.is_none() && self.record.is_none()
+    }
+
+    /// A stop was sent to a session that is not known to be over. That of a closed order began too late (T8).
+    #[must_use]
+    pub fn is_being_stopped(&self) -> bool {
+        let began_late = || self.state == State::StartFailed && self.started_at_ms.is_some() && self.record.is_none();
+        self.state == State::Stopping || began_late()
     }
 
     /// Held for want of anybody who pays for its record.

@@ -33,8 +33,8 @@ pub fn step(order: &Order, at_ms: i64, input: &Input, policy: &Policy) -> Result
         Input::StartRefused { code, not_plugged } => start::refused(&mut work, code, *not_plugged),
         Input::StartUndelivered { code } => start::undelivered(&mut work, code),
         Input::StartUnanswered => start::unanswered(&mut work),
-        Input::SessionStarted { session, started_at_ms, meter_start } => {
-            start::started(&mut work, session, *started_at_ms, *meter_start)
+        Input::SessionStarted { session, started_at_ms, meter_start, connector } => {
+            start::started(&mut work, session, *started_at_ms, *meter_start, *connector)
         }
         Input::StopAsked { by, client } => live::stop_asked(&mut work, *by, client),
         Input::StopAccepted => live::stop_accepted(&mut work),
@@ -119,6 +119,21 @@ impl Work {
     pub(super) fn timer(&mut self, after_ms: i64, kind: TimerKind) {
         let at_ms = self.at_ms.saturating_add(after_ms);
         self.effect(Effect::ScheduleTimer { at_ms, kind });
+    }
+
+    /// Asks the charger to stop, and as often as T15 allows again.
+    pub(super) fn send_stop_anew(&mut self) {
+        self.order.stop_attempts = 0;
+        self.order.stop_accepted = false;
+        self.order.stop_alarmed = false;
+        self.send_stop_again();
+    }
+
+    /// Asks once more, and waits for an answer.
+    pub(super) fn send_stop_again(&mut self) {
+        self.send_stop();
+        let attempt = self.order.stop_attempts;
+        self.timer(self.policy.stop_answer_ms, TimerKind::StopAnswer { attempt });
     }
 
     /// Asks the charger to stop, where it can be told which session.

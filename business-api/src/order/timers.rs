@@ -1,4 +1,4 @@
-//! Timers: T3, T8, T15, T19, T20, T21. One that fires in another state, or before its time, was overtaken and changes nothing.
+//! Timers: T3, T8, T15, T19, T20, T21, T32, T33. One that fires in another state, or before its time, was overtaken and changes nothing.
 
 use super::effect::{Alarm, Effect};
 use super::policy::Policy;
@@ -7,8 +7,10 @@ use super::state::{CloseReason, ExceptionCode, Order, State, TimerKind};
 use super::step::Work;
 
 pub(super) fn fired(work: &mut Work, kind: TimerKind) -> bool {
-    let Policy { payment_ms, start_ms, offline_ms, record_late_ms, record_missing_ms, .. } = work.policy;
-    let Order { created_at_ms, start_sent_at_ms, offline_since_ms, ended_at_ms, record_late, .. } = work.order;
+    let Policy { payment_ms, start_ms, stop_timeout_ms, offline_ms, record_late_ms, record_missing_ms, .. } =
+        work.policy;
+    let Order { created_at_ms, start_sent_at_ms, stop_asked_at_ms, offline_since_ms, .. } = work.order;
+    let Order { ended_at_ms, record_late, .. } = work.order;
     match (work.state(), kind) {
         (State::PendingPayment, TimerKind::PaymentDue) if due(work, Some(created_at_ms), payment_ms) => {
             close_payment(work, CloseReason::PaymentTimeout);
@@ -17,7 +19,13 @@ pub(super) fn fired(work: &mut Work, kind: TimerKind) -> bool {
             work.close_unstarted("T8", State::StartFailed, CloseReason::StartTimeout);
             work.send_stop(); // It may still begin: nobody pays for that.
         }
-        (State::Stopping, TimerKind::StopAnswer { attempt }) => stop_unanswered(work, attempt),
+        (State::Stopping | State::StartFailed, TimerKind::StopAnswer { attempt }) if work.order.is_being_stopped() => {
+            stop_unanswered(work, attempt);
+        }
+        (State::Stopping, TimerKind::StopEffect) => stop_ignored(work),
+        (State::Stopping, TimerKind::StopTimeout) if due(work, stop_asked_at_ms, stop_timeout_ms) => {
+            work.hold("T33", ExceptionCode::StopTimeout);
+        }
         (State::Charging | State::Stopping, TimerKind::OfflineTimeout) if due(work, offline_since_ms, offline_ms) => {
             work.hold("T19", ExceptionCode::OfflineTimeout);
         }
@@ -50,7 +58,20 @@ fn stop_unanswered(work: &mut Work, attempt: u8) {
         work.alarm(Alarm::StopNoAnswer);
         return;
     }
-    work.send_stop();
-    let attempt = work.order.stop_attempts;
-    work.timer(work.policy.stop_answer_ms, TimerKind::StopAnswer { attempt });
+    work.send_stop_again();
+}
+
+/// T32. Away, nobody knows whether it goes on: T17 or T18 says so.
+fn stop_ignored(work: &mut Work) {
+    if !work.order.stop_accepted || work.order.charger_offline {
+        return;
+    }
+    work.stay("T32");
+    work.order.stop_ignored = work.order.stop_ignored.saturating_add(1);
+    if work.order.stop_ignored == 1 {
+        work.alarm(Alarm::StopIgnored);
+    }
+    if work.order.stop_ignored <= work.policy.stop_resends {
+        work.send_stop_anew();
+    }
 }

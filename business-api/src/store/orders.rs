@@ -272,7 +272,7 @@ impl Tx {
                  total_fen, due_at_ms, facts, updated_at_ms)",
                 rows,
                 "ON CONFLICT (tenant_id, order_no) DO UPDATE SET version = excluded.version, state = excluded.state, \
-                 exception_code = excluded.exception_code, session = excluded.session, session_use = excluded.session_use, id_tag = excluded.id_tag, \
+                 exception_code = excluded.exception_code, connector = excluded.connector, session = excluded.session, session_use = excluded.session_use, id_tag = excluded.id_tag, \
                  account = excluded.account, open = excluded.open, started_at_ms = excluded.started_at_ms, \
                  ended_at_ms = excluded.ended_at_ms, settled_at_ms = COALESCE(orders.settled_at_ms, excluded.settled_at_ms), \
                  energy_e4 = excluded.energy_e4, total_fen = excluded.total_fen, due_at_ms = excluded.due_at_ms, \

@@ -94,7 +94,12 @@ pub fn estimate() -> Estimate {
 }
 
 pub fn started() -> Input {
-    Input::SessionStarted { session: SESSION.to_owned(), started_at_ms: T0 + 30 * MINUTE, meter_start: None }
+    Input::SessionStarted {
+        session: SESSION.to_owned(),
+        started_at_ms: T0 + 30 * MINUTE,
+        meter_start: None,
+        connector: 1,
+    }
 }
 
 /// Applies inputs in a row, a second apart, all of which must be legal.
@@ -133,6 +138,8 @@ pub fn situations() -> Vec<(&'static str, Order)> {
         ("CHARGING", charging()),
         ("CHARGING offline", offline()),
         ("STOPPING", stopping()),
+        ("STOPPING accepted", after(stopping(), &[Input::StopAccepted])),
+        ("STOPPING offline", after(stopping(), &[Input::ChargerOffline])),
         ("AWAITING_RECORD", awaiting()),
         ("SETTLING", settling()),
         ("SETTLING collecting", collecting()),
@@ -140,6 +147,7 @@ pub fn situations() -> Vec<(&'static str, Order)> {
         ("UNPAID", after(collecting(), &[Input::CollectFailed { collected: Fen(100) }])),
         ("EXCEPTION record_missing", missing()),
         ("EXCEPTION offline_timeout", timer(offline(), TimerKind::OfflineTimeout)),
+        ("EXCEPTION stop_timeout", timer(stopping(), TimerKind::StopTimeout)),
         ("EXCEPTION amount_mismatch", mismatch()),
         ("EXCEPTION orphan_record", orphan),
         ("EXCEPTION by estimate", {
@@ -149,6 +157,7 @@ pub fn situations() -> Vec<(&'static str, Order)> {
         ("COMPLETED by estimate", after(estimated(), &[due(), Input::Collected])),
         ("CLOSED_ZERO", after(settling(), &[zero])),
         ("START_FAILED", failed()),
+        ("START_FAILED started", after(failed(), &[started()])),
         ("START_FAILED recorded", after(failed(), &[recorded(1, 0)])),
         ("CANCELLED", after(prepaying(), &[Input::CancelAsked])),
     ]
@@ -169,7 +178,7 @@ pub fn inputs() -> Vec<(&'static str, Input)> {
         ("session_started", started()),
         (
             "session_started another",
-            Input::SessionStarted { session: "another".to_owned(), started_at_ms: T0, meter_start: None },
+            Input::SessionStarted { session: "another".to_owned(), started_at_ms: T0, meter_start: None, connector: 1 },
         ),
         ("stop_asked", Input::StopAsked { by: StopBy::Operator, client: "console".to_owned() }),
         ("stop_accepted", Input::StopAccepted),
@@ -210,6 +219,8 @@ pub fn inputs() -> Vec<(&'static str, Input)> {
         ("timer_payment_due", Input::Timer(TimerKind::PaymentDue)),
         ("timer_start_timeout", Input::Timer(TimerKind::StartTimeout)),
         ("timer_stop_answer", Input::Timer(TimerKind::StopAnswer { attempt: 1 })),
+        ("timer_stop_effect", Input::Timer(TimerKind::StopEffect)),
+        ("timer_stop_timeout", Input::Timer(TimerKind::StopTimeout)),
         ("timer_offline_timeout", Input::Timer(TimerKind::OfflineTimeout)),
         ("timer_record_late", Input::Timer(TimerKind::RecordLate)),
         ("timer_record_missing", Input::Timer(TimerKind::RecordMissing)),
