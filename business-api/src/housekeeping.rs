@@ -1,4 +1,4 @@
-//! Small regular chores: how deep the outbox is, and forgetting answers kept for repeated requests and readings whose start never came.
+//! Small regular chores: how deep the outbox is, how many work items are open, and forgetting answers kept for repeated requests and readings whose start never came.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +8,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     http::KEPT_MS,
     metrics::Metrics,
+    order::WorkItem,
     status::Part,
     store::{DbError, Store},
     work::WAITS_MS,
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Every how many looks open work items are counted: 15 s.
+const COUNT_EVERY: u64 = 3;
 /// Every how many looks old answers are forgotten: five minutes.
 const FORGET_EVERY: u64 = 60;
 
@@ -23,12 +26,16 @@ pub(crate) async fn run(store: Store, clock: Clock, metrics: Arc<Metrics>, part:
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let forget = look % FORGET_EVERY == 0;
-        match chores(&store, clock.now_ms(), &metrics, forget).await {
-            Ok(depth) => {
-                part.figure("outbox_depth", depth);
-                part.well();
+        let done = async {
+            let depth = chores(&store, clock.now_ms(), &metrics, look % FORGET_EVERY == 0).await?;
+            part.figure("outbox_depth", depth);
+            if look % COUNT_EVERY == 0 {
+                part.figure("work_items_open", count_work_items(&store, &metrics).await?);
             }
+            Ok::<_, DbError>(())
+        };
+        match done.await {
+            Ok(()) => part.well(),
             Err(error) => part.ill(&error.to_string()),
         }
     }
@@ -48,4 +55,23 @@ async fn chores(store: &Store, now_ms: i64, metrics: &Metrics, forget: bool) -> 
         tx.commit().await?;
     }
     Ok(depth)
+}
+
+/// Of all tenants.
+async fn count_work_items(store: &Store, metrics: &Metrics) -> Result<i64, DbError> {
+    let mut tx = store.read_platform().await?;
+    let mut open = [0_i64; WorkItem::ALL.len()];
+    for (tenant, _) in tx.tenants().await? {
+        tx.enter(tenant).await?;
+        for (kind, items) in tx.open_work_items_by_kind(tenant).await? {
+            for (known, open) in WorkItem::ALL.into_iter().zip(&mut open) {
+                *open += if known.code() == kind { items } else { 0 };
+            }
+        }
+    }
+    for (gauge, open) in metrics.work_items_open.iter().zip(open) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; 2^52 items are not reached")]
+        gauge.set(open as f64);
+    }
+    Ok(open.iter().sum())
 }

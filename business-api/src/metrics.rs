@@ -7,7 +7,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::store::dead_letters::Source;
+use crate::{order::WorkItem, store::dead_letters::Source};
 
 pub const EVENTS_APPLIED: &str = "evgate_api_events_applied_total";
 pub const EVENTS_SKIPPED: &str = "evgate_api_events_skipped_total";
@@ -27,6 +27,7 @@ pub const ORDERS_CREATED: &str = "evgate_api_orders_created_total";
 pub const ORDERS_SETTLED: &str = "evgate_api_orders_settled_total";
 pub const ALARMS: &str = "evgate_api_order_alarms_total";
 pub const CONSUMER_LAG: &str = "evgate_api_consumer_lag_ms";
+pub const WORK_ITEMS_OPEN: &str = "evgate_api_work_items_open";
 pub const OUTBOX_PUBLISHED: &str = "evgate_api_outbox_published_total";
 pub const OUTBOX_DEPTH: &str = "evgate_api_outbox_depth";
 pub const OUTBOX_REFUSED: &str = "evgate_api_outbox_refused";
@@ -43,7 +44,7 @@ pub const SETTLED_AS: [&str; 3] = ["completed", "closed_zero", "exception"];
 pub const CREATED_BY: [&str; 2] = ["api", "event"];
 
 /// Every name, for the page that describes them.
-pub const ALL: [&str; 24] = [
+pub const ALL: &[&str] = &[
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
     EVENTS_OUTDATED,
@@ -62,6 +63,7 @@ pub const ALL: [&str; 24] = [
     ORDERS_CREATED,
     ORDERS_SETTLED,
     ALARMS,
+    WORK_ITEMS_OPEN,
     OUTBOX_PUBLISHED,
     OUTBOX_DEPTH,
     OUTBOX_REFUSED,
@@ -96,6 +98,8 @@ pub(crate) struct Metrics {
     /// In the order of [`Source::ALL`].
     pub letters_waiting: [Gauge; Source::ALL.len()],
     pub letters_redriven: Counter,
+    /// In the order of [`WorkItem::ALL`].
+    pub work_items_open: [Gauge; WorkItem::ALL.len()],
     pub outbox_depth: Gauge,
     pub outbox_refused: Gauge,
     pub http_panics: Counter,
@@ -152,6 +156,7 @@ impl Metrics {
         describe_counter!(ORDERS_CREATED, Unit::Count, "Orders created, by origin.");
         describe_counter!(ORDERS_SETTLED, Unit::Count, "Orders settled, by outcome.");
         describe_counter!(ALARMS, Unit::Count, "Alarms that orders raised.");
+        describe_gauge!(WORK_ITEMS_OPEN, Unit::Count, "Work items that nobody has closed, by kind.");
         describe_counter!(OUTBOX_PUBLISHED, Unit::Count, "Outbox records confirmed by the log.");
         describe_gauge!(OUTBOX_DEPTH, Unit::Count, "Outbox records that wait for the log.");
         describe_gauge!(
@@ -194,6 +199,11 @@ impl Metrics {
                 gauge
             }),
             letters_redriven: zero(LETTERS_REDRIVEN),
+            work_items_open: WorkItem::ALL.map(|item| {
+                let gauge = gauge!(WORK_ITEMS_OPEN, "kind" => item.code());
+                gauge.set(0.0);
+                gauge
+            }),
             outbox_depth: zero_gauge(OUTBOX_DEPTH),
             outbox_refused: zero_gauge(OUTBOX_REFUSED),
             http_panics: zero(PANICS),

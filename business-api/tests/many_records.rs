@@ -39,7 +39,7 @@ async fn many_records_of_one_session_are_counted_once_each_and_bounded(on: On) {
     for _ in 0..2 {
         say_all(&app).await;
         let mut tx = app.store.read(T1001).await.unwrap();
-        let records = tx.records_of_order(T1001, &no).await.unwrap();
+        let records = tx.records_of_order(T1001, &no, 0, 1_000).await.unwrap();
         let versions: Vec<u32> = records.iter().map(|row| row.version).collect();
         assert_eq!(versions, (1..=41).collect::<Vec<_>>());
         assert_eq!(records.iter().filter(|row| !row.body.is_empty()).count(), VERSIONS_KEPT);
@@ -50,6 +50,9 @@ async fn many_records_of_one_session_are_counted_once_each_and_bounded(on: On) {
         assert_eq!(tx.all(&sql, Vec::new()).await.unwrap().len(), 1, "one work item");
         assert!(tx.lines(T1001, &no, 0, 1_000).await.unwrap().len() <= 4 + VERSIONS_KEPT);
         drop(tx);
+        let shown = app.get(&format!("/v1/orders/{no}/records?limit=200")).await.expect(200);
+        let with_content = shown["items"].as_array().unwrap().iter().filter(|record| record["content"].is_object());
+        assert_eq!((shown["items"].as_array().unwrap().len(), with_content.count()), (41, VERSIONS_KEPT));
         let path = "/v1/dead-letters?reason=too_many_records&limit=100";
         let whole = |body: &serde_json::Value| body["items"].as_array().is_some_and(|it| it.len() == 9);
         let letters = app.until(path, whole).await;

@@ -64,7 +64,7 @@ async fn ykc_remote_start_to_bill(on: On) {
     let states: Vec<&str> = told.iter().map(|it| it["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["STARTING", "CHARGING", "COMPLETED"]);
     let mut tx = app.store.read(T1001).await.unwrap();
-    assert_eq!(tx.records_of_order(T1001, no).await.unwrap().len(), 1);
+    assert_eq!(tx.records_of_order(T1001, no, 0, 10).await.unwrap().len(), 1);
 }
 
 async fn ocpp_remote_start_to_bill(on: On) {
@@ -207,7 +207,7 @@ async fn orphan_record_is_held(on: On) {
     let no = found["items"][0]["order_no"].as_str().unwrap();
     app.until(&format!("/v1/orders/{no}"), |body| body["record_status"] == "conflict").await;
     let mut tx = app.store.read(T1001).await.unwrap();
-    let records = tx.records_of_order(T1001, no).await.unwrap();
+    let records = tx.records_of_order(T1001, no, 0, 10).await.unwrap();
     assert_eq!(records.iter().map(|record| record.version).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(app.get("/v1/orders").await.expect(200)["items"].as_array().unwrap().len(), 1);
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use business_api::TenantId;
+use events::proto::envelope::Body;
 use serde_json::json;
 use support::{App, KEY, OCPP, OTHER_KEY, On, T1001, YKC, contract, started};
 
@@ -20,6 +21,14 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
     app.say("10010001009999", 1, app.now(), started("10010001009999010000000000000001", "", app.now(), None));
     let put_aside = "/v1/dead-letters?reason=unknown_charger";
     let letter = app.until(put_aside, |body| body["items"][0].is_object()).await["items"][0]["letter"].clone();
+    // Two records that contradict each other are a work item.
+    let conflict = "10010001000002";
+    for energy_e4 in [100_000, 100_100] {
+        let record = support::record(&format!("{conflict}01{:016}", 1), app.now() - 3_600_000, app.now(), energy_e4);
+        app.say(conflict, 1, app.now(), Body::TransactionRecorded(record));
+    }
+    let to_do = "/v1/work-items?kind=record_conflict";
+    let item = app.until(to_do, |body| body["items"][0].is_object()).await["items"][0]["work_item"].clone();
     let fill = |path: &str| {
         path.replace("{charger}", YKC)
             .replace("{connector}", "1")
@@ -28,6 +37,7 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             .replace("{uid}", "TAG100100001")
             .replace("{station}", "S03")
             .replace("{letter}", letter.as_str().unwrap())
+            .replace("{work_item}", item.as_str().unwrap())
             .replace("{group}", "1")
             .replace("{version}", "B-1")
     };
@@ -42,7 +52,7 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             let at = "2026-03-10T12:00:00+08:00";
             json!({"energy_kwh": "1", "started_at": at, "ended_at": at, "reason": "r"})
         }
-        "/v1/dead-letters/{letter}/dismiss" => json!({"because": "r"}),
+        "/v1/dead-letters/{letter}/dismiss" | "/v1/work-items/{work_item}/close" => json!({"because": "r"}),
         _ => json!({}),
     };
     let mut routes: Vec<(&str, &str)> = Vec::new();
@@ -51,7 +61,7 @@ async fn another_tenants_id_is_not_found_on_any_route(on: On) {
             item.as_object().unwrap().keys().filter(|_| path.contains('{')).map(|it| (it.as_str(), path.as_str())),
         );
     }
-    assert!(routes.len() >= 24, "{routes:?}");
+    assert!(routes.len() >= 27, "{routes:?}");
     // Removals last: they would take away what the others ask for.
     routes.sort_by_key(|(method, _)| *method == "delete");
     for (key, ours) in [(OTHER_KEY, false), (KEY, true)] {

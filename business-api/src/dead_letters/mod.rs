@@ -214,8 +214,14 @@ pub async fn redrive(
     Ok(())
 }
 
-/// Longest reason of a dismissal, characters.
+/// Longest reason that a person may give, characters.
 pub const BECAUSE_MAX: usize = TEXT_MAX;
+
+/// Whether somebody who puts something off the list said why.
+pub(crate) fn is_reason(because: &str) -> bool {
+    let said = !because.trim().is_empty() && because.chars().count() <= BECAUSE_MAX;
+    said && !because.chars().any(char::is_control)
+}
 
 /// Why a letter was not dismissed.
 #[derive(Debug, thiserror::Error)]
@@ -242,8 +248,7 @@ pub async fn dismiss(
     because: &str,
     now_ms: i64,
 ) -> Result<(), DismissError> {
-    let said = !because.trim().is_empty() && because.chars().count() <= BECAUSE_MAX;
-    if !said || because.chars().any(char::is_control) {
+    if !is_reason(because) {
         return Err(DismissError::NoReason);
     }
     tx.dead_letter(tenant, id).await?.ok_or(DismissError::Unknown)?;

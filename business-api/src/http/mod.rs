@@ -16,6 +16,7 @@ mod openapi;
 mod orders;
 mod problem;
 mod query;
+mod records;
 mod stations;
 mod summary;
 mod tariff_edit;
@@ -23,6 +24,7 @@ mod tariffs;
 mod text;
 mod tokens;
 mod wire;
+mod work_items;
 
 use std::sync::Arc;
 
@@ -81,6 +83,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/v1/orders/{order_no}/estimate/approve", post(estimate::approve)),
         ("/v1/orders/{order_no}/timeline", get(orders::timeline)),
         ("/v1/orders/{order_no}/bill", get(orders::bill)),
+        ("/v1/orders/{order_no}/records", get(records::list)),
+        ("/v1/work-items", get(work_items::list)),
+        ("/v1/work-items/{work_item}", get(work_items::one)),
+        ("/v1/work-items/{work_item}/close", post(work_items::close)),
         ("/v1/dead-letters", get(dead_letters::list)),
         ("/v1/dead-letters/{letter}", get(dead_letters::one)),
         ("/v1/dead-letters/{letter}/redrive", post(dead_letters::redrive)),

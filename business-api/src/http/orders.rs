@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     bill::Bill,
-    order::{Input, Opening, StopBy, order_tag, trade_number},
+    order::{ExceptionCode, Input, Opening, RecordStatus, StopBy, order_tag, trade_number},
     store::{
         Tx,
         orders::{Line, OrderFilter, OrderRow},
@@ -224,6 +224,8 @@ pub(super) struct ListQuery {
     limit: Option<u32>,
     cursor: Option<String>,
     state: Option<String>,
+    exception_code: Option<String>,
+    record_status: Option<String>,
     charger: Option<String>,
     station: Option<String>,
     account: Option<String>,
@@ -237,13 +239,14 @@ pub(super) async fn list(
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = cursor::limit(query.limit)?;
-    if let Some(name) = &query.state
-        && crate::order::State::from_name(name).is_none()
-    {
-        return Err(Problem::bad_request("bad_query", "state is not the name of a state"));
-    }
+    named("state", query.state.as_ref(), &crate::order::State::ALL.map(crate::order::State::name))?;
+    let codes = ExceptionCode::ALL.map(ExceptionCode::name);
+    named("exception_code", query.exception_code.as_ref(), &codes)?;
+    named("record_status", query.record_status.as_ref(), &RecordStatus::ALL.map(RecordStatus::name))?;
     let filter = OrderFilter {
         state: query.state.unwrap_or_default(),
+        exception_code: query.exception_code.unwrap_or_default(),
+        record_status: query.record_status.unwrap_or_default(),
         charger: query.charger.unwrap_or_default(),
         station: query.station.unwrap_or_default(),
         account: query.account.unwrap_or_default(),
@@ -259,7 +262,17 @@ pub(super) async fn list(
     Ok(Json(cursor::page(rows, limit, &filters, place, order)))
 }
 
-async fn load(state: &State, caller: &Caller, order_no: &str) -> Result<(Tx, OrderRow), Problem> {
+/// A filter is one of the names that there are.
+fn named(filter: &str, asked: Option<&String>, names: &[&str]) -> Result<(), Problem> {
+    match asked {
+        Some(asked) if !names.contains(&asked.as_str()) => {
+            Err(Problem::bad_request("bad_query", format!("{filter} is one of {}", names.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn load(state: &State, caller: &Caller, order_no: &str) -> Result<(Tx, OrderRow), Problem> {
     let mut tx = state.store.read(caller.tenant).await?;
     let found = tx.order(caller.tenant, order_no).await?.ok_or_else(|| Problem::not_found("order"))?;
     Ok((tx, found))
@@ -364,7 +377,7 @@ pub(super) fn order(row: &OrderRow) -> Value {
         "order_no": o.order_no,
         "version": row.version.max(1),
         "state": o.state.name(),
-        "exception_code": o.exception.map(crate::order::ExceptionCode::name),
+        "exception_code": o.exception.map(ExceptionCode::name),
         "close_reason": o.close_reason,
         "station": row.station,
         "charger": o.charger,

@@ -78,6 +78,20 @@ pub enum WorkItem {
 }
 
 impl WorkItem {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::RecordConflict,
+        Self::Held(ExceptionCode::OfflineTimeout),
+        Self::Held(ExceptionCode::RecordMissing),
+        Self::Held(ExceptionCode::AmountMismatch),
+        Self::Held(ExceptionCode::EnergyInconsistent),
+        Self::Held(ExceptionCode::OrphanRecord),
+        Self::Held(ExceptionCode::BadTime),
+        Self::Held(ExceptionCode::EnergyImplausible),
+        Self::Held(ExceptionCode::NoTariff),
+        Self::Held(ExceptionCode::BillFailed),
+    ];
+
     /// Its code.
     #[must_use]
     pub const fn code(self) -> &'static str {

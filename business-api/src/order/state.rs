@@ -182,6 +182,22 @@ pub enum RecordStatus {
     Conflict,
 }
 
+impl RecordStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::None, Self::Received, Self::Duplicate, Self::Conflict];
+
+    /// Its name in the database and in REST.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Received => "received",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
 /// Money held for the order before it charges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -21,6 +21,7 @@ pub mod summary;
 pub mod tariffs;
 pub mod tokens;
 pub mod waiting;
+pub mod work_items;
 
 pub use db::{Arg, DbError, Row, Tx};
 pub use open::{Backend, OpenError, Store};

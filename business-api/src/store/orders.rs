@@ -107,6 +107,8 @@ pub struct Line {
 #[derive(Clone, Debug, Default)]
 pub struct OrderFilter {
     pub state: String,
+    pub exception_code: String,
+    pub record_status: String,
     pub charger: String,
     pub station: String,
     pub account: String,
@@ -209,8 +211,8 @@ impl Tx {
         let sql = format!(
             "SELECT {COLUMNS} WHERE tenant_id = $1 AND (created_at_ms < $2 OR (created_at_ms = $2 AND order_no < $3)) \
              AND created_at_ms >= $4 AND created_at_ms < $5 AND ($6 = '' OR state = $6) AND ($7 = '' OR charger = $7) \
-             AND ($8 = '' OR station = $8) AND ($9 = '' OR account = $9) \
-             ORDER BY created_at_ms DESC, order_no DESC LIMIT $10"
+             AND ($8 = '' OR station = $8) AND ($9 = '' OR account = $9) AND ($10 = '' OR exception_code = $10) \
+             AND ($11 = '' OR record_status = $11) ORDER BY created_at_ms DESC, order_no DESC LIMIT $12"
         );
         let f = filter;
         let args = args![
@@ -223,6 +225,8 @@ impl Tx {
             &f.charger,
             &f.station,
             &f.account,
+            &f.exception_code,
+            &f.record_status,
             limit
         ];
         self.all(&sql, args).await?.iter().map(order).collect()
@@ -260,6 +264,7 @@ impl Tx {
                 o.settled.map(|settled| settled.energy.0),
                 o.settled.map(|settled| settled.total.0),
                 facts.due_at_ms(),
+                o.record_status.name(),
                 text,
                 now_ms
             ]);
@@ -269,13 +274,14 @@ impl Tx {
             .insert_rows(
                 "INSERT INTO orders (tenant_id, order_no, version, state, exception_code, station, charger, connector, session, \
                  session_use, id_tag, start_mode, account, tariff, open, created_at_ms, started_at_ms, ended_at_ms, settled_at_ms, energy_e4, \
-                 total_fen, due_at_ms, facts, updated_at_ms)",
+                 total_fen, due_at_ms, record_status, facts, updated_at_ms)",
                 rows,
                 "ON CONFLICT (tenant_id, order_no) DO UPDATE SET version = excluded.version, state = excluded.state, \
                  exception_code = excluded.exception_code, connector = excluded.connector, session = excluded.session, session_use = excluded.session_use, id_tag = excluded.id_tag, \
                  account = excluded.account, open = excluded.open, started_at_ms = excluded.started_at_ms, \
                  ended_at_ms = excluded.ended_at_ms, settled_at_ms = COALESCE(orders.settled_at_ms, excluded.settled_at_ms), \
                  energy_e4 = excluded.energy_e4, total_fen = excluded.total_fen, due_at_ms = excluded.due_at_ms, \
+                 record_status = excluded.record_status, \
                  facts = excluded.facts, updated_at_ms = excluded.updated_at_ms WHERE orders.version = excluded.version - 1",
             )
             .await?;

@@ -1,6 +1,4 @@
-//! Records, meter samples, bills, the ledger and work items: what money is made of. Nothing here is ever changed once written.
-
-use std::collections::BTreeSet;
+//! Records, meter samples, bills and the ledger: what money is made of. Nothing here is ever changed once written.
 
 use super::{DbError, TenantId, Tx, args};
 
@@ -39,15 +37,6 @@ pub struct LedgerRow {
     pub account: String,
     pub amount_fen: i64,
     pub booked_at_ms: i64,
-}
-
-/// Work for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkItemRow {
-    pub kind: String,
-    pub order_no: Option<String>,
-    pub charger: String,
-    pub detail: String,
 }
 
 /// A point of an order's energy curve.
@@ -94,14 +83,20 @@ impl Tx {
         rows.iter().map(|row| row.text("digest")).collect()
     }
 
-    /// The records of an order, the one that counts first.
+    /// Records under an order's session after version `after`, the one that counts first.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn records_of_order(&mut self, tenant: TenantId, order_no: &str) -> Result<Vec<RecordRow>, DbError> {
+    pub async fn records_of_order(
+        &mut self,
+        tenant: TenantId,
+        order_no: &str,
+        after: u32,
+        limit: i64,
+    ) -> Result<Vec<RecordRow>, DbError> {
         let sql = "SELECT charger, session, digest, version, order_no, received_at_ms, body FROM records \
-                   WHERE tenant_id = $1 AND order_no = $2 ORDER BY version";
-        let rows = self.all(sql, args![tenant, order_no]).await?;
+                   WHERE tenant_id = $1 AND order_no = $2 AND version > $3 ORDER BY version LIMIT $4";
+        let rows = self.all(sql, args![tenant, order_no, after, limit]).await?;
         let read = |row: &super::Row| {
             Ok(RecordRow {
                 charger: row.text("charger")?,
@@ -206,35 +201,6 @@ impl Tx {
         let rows = entries.iter().map(|e| args![tenant, &e.order_no, &e.account, e.amount_fen, "CNY", e.booked_at_ms]);
         let rows = rows.collect();
         let sql = "INSERT INTO ledger (tenant_id, order_no, account, amount_fen, currency, booked_at_ms)";
-        self.insert_rows(sql, rows, "").await.map(drop)
-    }
-
-    /// Opens work items. An order has one of a kind.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn open_work_items(
-        &mut self,
-        tenant: TenantId,
-        items: &[WorkItemRow],
-        now_ms: i64,
-    ) -> Result<(), DbError> {
-        let orders: Vec<String> = items.iter().filter_map(|item| item.order_no.clone()).collect();
-        let sql = "SELECT order_no, kind FROM work_items WHERE tenant_id = $1 AND order_no IN ({in})";
-        let mut there = BTreeSet::new();
-        for row in self.all_in(sql, args![tenant], &orders).await? {
-            there.insert((row.text("order_no")?, row.text("kind")?));
-        }
-        let is_new = |item: &&WorkItemRow| {
-            let of_order = item.order_no.clone().map(|order_no| (order_no, item.kind.clone()));
-            of_order.is_none_or(|of_order| there.insert(of_order))
-        };
-        let rows = items.iter().filter(is_new).map(|item| {
-            let id = uuid::Uuid::now_v7().to_string();
-            args![tenant, id, &item.kind, item.order_no.clone(), &item.charger, &item.detail, now_ms]
-        });
-        let rows = rows.collect();
-        let sql = "INSERT INTO work_items (tenant_id, item_id, kind, order_no, charger, detail, created_at_ms)";
         self.insert_rows(sql, rows, "").await.map(drop)
     }
 }

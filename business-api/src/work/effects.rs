@@ -16,7 +16,8 @@ use crate::{
     store::{
         orders::{Line, Timer},
         outbox::Outgoing,
-        settlement::{LedgerRow, RecordRow, WorkItemRow},
+        settlement::{LedgerRow, RecordRow},
+        work_items::WorkItemRow,
     },
     tariff::instant_text,
 };
@@ -143,7 +144,7 @@ impl Work {
     fn open_item(&mut self, order_no: &str, item: WorkItem) {
         let Some(row) = self.orders.get(order_no) else { return };
         self.items.push(WorkItemRow {
-            kind: item.code().to_owned(),
+            kind: item,
             order_no: Some(order_no.to_owned()),
             charger: row.facts.order.charger.clone(),
             detail: row.facts.held_because.clone(),
@@ -157,6 +158,34 @@ impl Work {
             row.facts.remarked = Some(event);
             self.remark(order_no, at_ms, what, detail);
         }
+    }
+
+    /// What is left to a person of what was opened: an order that is held no longer, or for another reason, needs nobody for that.
+    pub(super) fn items_to_open(&self) -> Vec<&WorkItemRow> {
+        let stands = |item: &&WorkItemRow| {
+            let row = item.order_no.as_ref().and_then(|order_no| self.orders.get(order_no));
+            let held = row.and_then(|row| row.facts.order.exception).map(WorkItem::Held);
+            item.kind == WorkItem::RecordConflict || held == Some(item.kind)
+        };
+        self.items.iter().filter(stands).collect()
+    }
+
+    /// Orders that were held before this and are not any more, or were held anew: what is open about that is over.
+    pub(super) fn no_longer_held(&self) -> Vec<(&str, String)> {
+        let held_anew = |order_no: &str| {
+            let of_order = |item: &WorkItemRow| item.order_no.as_deref() == Some(order_no);
+            self.items.iter().any(|item| item.kind != WorkItem::RecordConflict && of_order(item))
+        };
+        let over = |(order_no, before): (&'_ String, &Option<(&'static str, Option<&'static str>)>)| {
+            before.and_then(|(_, exception)| exception)?;
+            let order = &self.orders.get(order_no)?.facts.order;
+            match order.exception {
+                None => Some(format!("the order is no longer held: {}", order.state.name())),
+                Some(code) if held_anew(order_no) => Some(format!("the order was held anew: {}", code.name())),
+                Some(_) => None,
+            }
+        };
+        self.orders_changed.iter().filter_map(|(no, before)| over((no, before)).map(|why| (no.as_str(), why))).collect()
     }
 
     /// A line of the timeline about something that moves nothing.

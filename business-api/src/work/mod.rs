@@ -30,9 +30,10 @@ use crate::{
         live::{ChargerView, Connector},
         orders::{Line, OrderRow},
         outbox::Outgoing,
-        settlement::{BillRow, LedgerRow, RecordRow, SampleRow, WorkItemRow},
+        settlement::{BillRow, LedgerRow, RecordRow, SampleRow},
         tariffs::{DatedTariff, VersionDates},
         tokens::Token,
+        work_items::{Closed, WorkItemRow},
     },
     tariff::{Tariff, TariffVersion},
 };
@@ -313,7 +314,11 @@ impl Work {
         tx.put_records(tenant, std::mem::take(&mut self.records)).await?;
         tx.put_bills(tenant, &self.bills).await?;
         tx.book(tenant, &self.ledger).await?;
-        tx.open_work_items(tenant, &self.items, now_ms).await?;
+        for (order_no, because) in self.no_longer_held() {
+            let closed = Closed { at_ms: now_ms, by: "evgate".to_owned(), because };
+            tx.close_held_items(tenant, order_no, &closed).await?;
+        }
+        tx.open_work_items(tenant, &self.items_to_open(), now_ms).await?;
         let commands: Vec<_> = self.commands_changed.iter().filter_map(|id| self.commands.get(id)).collect();
         tx.put_commands(tenant, &commands).await?;
         self.announce();
