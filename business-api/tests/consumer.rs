@@ -204,6 +204,14 @@ async fn an_older_connection_says_nothing_about_now_but_its_money_counts(on: On)
     let charger = app.until(&format!("/v1/chargers/{YKC}"), |body| body["online"] == false).await;
     assert_eq!(charger["connectors"][0]["status"], "offline");
     app.until("/v1/orders?state=CHARGING", |body| body["items"][0]["charger_offline"] == true).await;
+    // Said again for a gateway that died: it is offline since the first time, and nobody saw it.
+    let lost = Body::Disconnected(proto::Disconnected { reason: "gateway_lost".into() });
+    app.append(&proto::Envelope { number: 0, ..app.event(YKC, 0, 5, t + 60_000, lost) });
+    let other = Body::Connected(proto::Connected::default());
+    app.append(&app.event(OCPP, 0, 5, t, other));
+    app.until(&format!("/v1/chargers/{OCPP}"), |body| body["online"] == true).await;
+    let after = app.get(&format!("/v1/chargers/{YKC}")).await.expect(200);
+    assert_eq!((&after["since"], &after["seen_at"]), (&charger["since"], &charger["seen_at"]));
 }
 
 /// Telemetry is a topic of its own: in a batch it may stand before the start of its session.

@@ -91,4 +91,5 @@ names! {
     start_mode: StartMode, "START_MODE_";
     period_kind: PeriodKind, "PERIOD_KIND_";
     command_outcome: CommandOutcome, "COMMAND_OUTCOME_";
+    gateway_state: GatewayState, "GATEWAY_STATE_";
 }

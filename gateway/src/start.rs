@@ -44,6 +44,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 const HANDOVER: Duration = Duration::from_secs(1);
 /// What reading the claims of the last minutes may take at the start. Epochs are right without them where the clocks are.
 const CLAIMS: Duration = Duration::from_secs(10);
+/// What the log may take to confirm that we are gone.
+const LEAVE: Duration = Duration::from_secs(2);
 /// What closing connections may take after they were cut.
 const CUT: Duration = Duration::from_secs(5);
 
@@ -62,11 +64,13 @@ pub(crate) async fn start(
 ) -> Result<Gateway, RunError> {
     let shards = config.shard_count();
     let metrics = Metrics::new();
+    let process = claims::process_id();
     let shared = Arc::new(Shared {
         settings: Settings::of(&config),
         clock: clocks.platform,
         epochs: clocks.epochs,
-        process: claims::process_id(),
+        process,
+        alive: claims::Alive::new(process, Duration::from_millis(config.node_lost_ms)),
         log,
         replica: Arc::new(Replica::default()),
         live: LiveSessions::default(),
@@ -147,6 +151,11 @@ pub(crate) async fn start(
     }
     admin.listening.store(true, Ordering::Release);
     tracing::info!(shards, ykc = ?ykc_addr, ocpp = ?ocpp_addr, admin = %admin_addr, "the gateway is open");
+
+    if shared.config.claims {
+        // After the spool, in which an earlier process may have left that a charger came.
+        tokio::spawn(claims::give_up_our_dead(Arc::clone(&shared), stop_followers.clone()));
+    }
 
     let followers = [
         ("registry replica", registry),
@@ -258,6 +267,12 @@ async fn supervise(
     let _ = joined.await;
     if let Err(error) = shared.log.flush(FLUSH).await {
         tracing::warn!(%error, "the log did not confirm everything; unanswered chargers will send it again, and the spool has the rest");
+    } else if shared.config.claims && shared.live.is_empty() {
+        // Every session has said its end, and the log has it.
+        let left = shared.alive.watch().leave(&*shared.log, &shared.config.node, shared.clock.now_ms());
+        if !matches!(tokio::time::timeout(LEAVE, left).await, Ok(Ok(()))) {
+            tracing::warn!("the log did not take the goodbye; another gateway will miss this one");
+        }
     }
     tracing::info!("drained");
     match died {

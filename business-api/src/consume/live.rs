@@ -58,8 +58,10 @@ pub(super) fn note(work: &mut Work, event: &Envelope, from: Connection) {
         Some(Body::AlarmRaised(it)) => alarms::note(work, event, it),
         Some(Body::Disconnected(_)) => {
             charger(work, event, |live| {
-                live.online = false;
-                live.changed_at_ms = at_ms;
+                // Said again, or for a gateway that died: it is offline since the first time.
+                if std::mem::replace(&mut live.online, false) {
+                    live.changed_at_ms = at_ms;
+                }
             });
             let all = work.chargers.get(&event.charger).map_or(0, |view| view.connectors);
             for number in 1..=all {
@@ -131,7 +133,10 @@ fn charger(work: &mut Work, event: &Envelope, change: impl FnOnce(&mut Live)) {
                 *text = clean(text);
             }
         }
-        view.live.seen_at_ms = view.live.seen_at_ms.max(event.received_at_ms);
+        // What is said for a gateway that died, nobody saw.
+        if event.number != 0 || !matches!(event.body, Some(Body::Disconnected(_))) {
+            view.live.seen_at_ms = view.live.seen_at_ms.max(event.received_at_ms);
+        }
         work.live_changed.insert(event.charger.clone());
     }
 }

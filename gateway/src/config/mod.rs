@@ -35,6 +35,9 @@ pub struct Config {
     /// Follow the claims of other nodes on `ev.session.v1` and publish our own. Off saves a record per login where
     /// only one gateway exists.
     pub claims: bool,
+    /// A gateway of which nothing was heard on `ev.session.v1` for this long is dead, ms, 3000..=86400000: another one says for it that
+    /// its chargers are gone. The same on every node. 0 = this one says it only of earlier processes of its own node.
+    pub node_lost_ms: u64,
     /// How often deadlines are looked at, ms, 10..=5000. Every time-out may be late by this much.
     pub sweep_ms: u64,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             drain: DrainConfig::default(),
             coalesce: CoalesceConfig::default(),
             claims: true,
+            node_lost_ms: 60_000,
             sweep_ms: 1_000,
         }
     }

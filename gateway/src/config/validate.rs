@@ -53,6 +53,9 @@ impl Config {
         if !(10..=5_000).contains(&self.sweep_ms) {
             return bad("sweep_ms", "10 to 5000");
         }
+        if self.node_lost_ms != 0 && !(3_000..=DAY_MS).contains(&self.node_lost_ms) {
+            return bad("node_lost_ms", &format!("0, or 3000 to {DAY_MS} (a day)"));
+        }
         if self.coalesce.sleep_us > 1_000 {
             return bad("coalesce.sleep_us", "0 to 1000: more would be felt");
         }

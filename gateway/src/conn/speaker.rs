@@ -144,6 +144,7 @@ impl Speaker {
 
     pub fn on_news(&mut self, cx: &Context<'_>, seat: &Seat, news: News, fx: &mut Effects) {
         match (self, news) {
+            (speaker @ (Self::Ykc(_) | Self::Ocpp(_)), News::GivenUp) => speaker.close(fx, CloseReason::GatewayLost),
             (Self::Ykc(session), News::Fenced) => session.on_fenced(cx, seat, fx),
             (Self::Ykc(session), News::Removed) => session.on_removed(cx, seat, fx),
             (Self::Ykc(session), News::Tariff) => session.on_tariff(cx, seat, fx),

@@ -162,16 +162,18 @@ impl LiveSessions {
     }
 
     /// A claim of ours, read back. When an earlier one has an epoch that is not lower (its node's clock is ahead, and we had not read
-    /// it at the login), consumers would take what our seat says for old: it is fenced and returned, and the charger's next login
-    /// gets an epoch above both.
-    pub fn observe_own(&self, charger: &str, epoch: u64) -> Option<Arc<Seat>> {
-        self.fence_if(charger, |seat| {
+    /// it at the login), consumers would take what our seat says for old: it is fenced and returned, with that epoch, and the charger's
+    /// next login gets an epoch above both.
+    pub fn observe_own(&self, charger: &str, epoch: u64) -> Option<(Arc<Seat>, u64)> {
+        let seat = self.fence_if(charger, |seat| {
             if seat.epoch != epoch {
                 return false;
             }
             seat.in_log.store(true, Ordering::Release);
             seat.before.load(Ordering::Acquire) >= epoch
-        })
+        })?;
+        let before = seat.before.load(Ordering::Acquire);
+        Some((seat, before))
     }
 
     fn fence_if(&self, charger: &str, lost: impl Fn(&Seat) -> bool) -> Option<Arc<Seat>> {
@@ -193,6 +195,12 @@ impl LiveSessions {
         }
         let unsaid = self.seats.iter().filter(|seat| seat.unsaid.swap(false, Ordering::AcqRel));
         unsaid.map(|seat| Arc::clone(&seat)).collect()
+    }
+
+    /// Every live session.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Seat>> {
+        self.seats.iter().map(|seat| Arc::clone(&seat)).collect()
     }
 
     /// Number of live sessions.

@@ -20,7 +20,7 @@ use events::{
     topic::Topic,
 };
 
-pub use self::notes::{CloseReason, LoginResult, Malformed, Note, PushOutcome};
+pub use self::notes::{CloseReason, GATEWAY_LOST, LoginResult, Malformed, Note, PushOutcome};
 pub(crate) use self::voice::{Answer, Voice};
 use crate::registry::{Address, LiveSessions, RemoteTags, Replica, Seat};
 

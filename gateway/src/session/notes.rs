@@ -2,6 +2,9 @@
 
 use events::proto::CommandOutcome;
 
+/// The reason in a `Disconnected` that is said for a process that can not say it any more.
+pub const GATEWAY_LOST: &str = "gateway_lost";
+
 /// Why a connection ended: the label in metrics and in `Disconnected.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -19,6 +22,8 @@ pub enum CloseReason {
     Removed,
     /// The gateway is going away.
     Drain,
+    /// Another gateway took this one for dead and said that its chargers are gone.
+    GatewayLost,
     /// The byte stream cannot be trusted any more.
     StreamLost,
     /// Too many unusable messages in a row.
@@ -35,7 +40,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PeerLeft,
         Self::Silent,
         Self::LoginTimeout,
@@ -43,6 +48,7 @@ impl CloseReason {
         Self::Superseded,
         Self::Removed,
         Self::Drain,
+        Self::GatewayLost,
         Self::StreamLost,
         Self::TooManyBad,
         Self::HalfFrame,
@@ -62,6 +68,7 @@ impl CloseReason {
             Self::Superseded => "superseded",
             Self::Removed => "removed",
             Self::Drain => "drain",
+            Self::GatewayLost => GATEWAY_LOST,
             Self::StreamLost => "stream_lost",
             Self::TooManyBad => "too_many_bad",
             Self::HalfFrame => "half_frame",

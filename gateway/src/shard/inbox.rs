@@ -18,6 +18,8 @@ pub(crate) enum News {
     Fenced,
     /// The registry has the charger no more, or has disabled it.
     Removed,
+    /// Others were told that it is gone: it has to come back as a new one.
+    GivenUp,
     /// Another billing model may hold for the charger.
     Tariff,
 }

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use crate::{
     Config,
     accept::{Admission, Handshakes, Rate},
+    claims::Alive,
     command::HeldCommands,
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat, prices::Prices},
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub epochs: Clock,
     /// This process, in its claims.
     pub process: u64,
+    /// Which gateways live.
+    pub alive: Alive,
     pub log: Arc<dyn EventLog>,
     pub replica: Arc<Replica>,
     pub live: LiveSessions,

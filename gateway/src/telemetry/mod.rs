@@ -223,6 +223,11 @@ pub fn catalogue() -> Vec<Metric> {
             "Entries of the registry replica.",
             vec![("kind", vec!["charger", "token", "tariff"])],
         ),
+        counter(
+            "evgate_chargers_given_up_total",
+            "Chargers said to be gone for a gateway's process that died without saying it.",
+            vec![],
+        ),
         counter("evgate_session_panics_total", "Sessions ended by a defect of ours.", vec![]),
         gauge("evgate_draining", "1 while the gateway says goodbye.", vec![]),
     ]

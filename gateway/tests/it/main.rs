@@ -12,6 +12,7 @@ mod command_waits_for_login;
 mod concentrator;
 mod drain;
 mod duplicate_login;
+mod gateway_lost;
 mod kafka_away;
 mod limits;
 mod log_down;

@@ -245,7 +245,7 @@ const fn malformed(kind: EnvelopeErrorKind) -> Malformed {
 #[must_use]
 pub const fn close_code(reason: CloseReason) -> CloseCode {
     match reason {
-        CloseReason::Drain => CloseCode::SERVICE_RESTART,
+        CloseReason::Drain | CloseReason::GatewayLost => CloseCode::SERVICE_RESTART,
         CloseReason::LogUnavailable => CloseCode::TRY_AGAIN_LATER,
         CloseReason::StreamLost => CloseCode::PROTOCOL_ERROR,
         CloseReason::Panicked => CloseCode::INTERNAL_ERROR,

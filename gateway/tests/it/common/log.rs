@@ -25,6 +25,9 @@ pub enum Acks {
     Failed,
 }
 
+/// Topic, key and payload of what a frozen process appends.
+type Kept = (Topic, Bytes, Option<Bytes>);
+
 #[derive(Debug, Default)]
 struct State {
     records: Vec<Record>,
@@ -45,6 +48,8 @@ pub struct MemoryLog {
     state: Arc<Mutex<State>>,
     appended: Arc<Notify>,
     behind: Arc<AtomicBool>,
+    /// What this view appends is kept here until it is not muted any more.
+    muted: Arc<Mutex<Option<Vec<Kept>>>>,
 }
 
 impl MemoryLog {
@@ -54,12 +59,27 @@ impl MemoryLog {
 
     /// The same log, as another gateway sees it.
     pub fn view(&self) -> Arc<Self> {
-        Arc::new(Self { behind: Arc::default(), ..self.clone() })
+        Arc::new(Self { behind: Arc::default(), muted: Arc::default(), ..self.clone() })
     }
 
     /// Who reads claims by this view hears of none: it lags behind, or its process is frozen.
     pub fn lag_behind(&self, behind: bool) {
         self.behind.store(behind, Ordering::SeqCst);
+    }
+
+    /// Who appends by this view is frozen: it comes into the log afterwards.
+    pub fn mute(&self, mute: bool) {
+        let kept =
+            if mute { self.muted.lock().unwrap().replace(Vec::new()) } else { self.muted.lock().unwrap().take() };
+        for (topic, key, payload) in kept.into_iter().flatten() {
+            self.append(Append { topic, key: &key, payload: payload.as_deref(), headers: &[] }, Ack::None).unwrap();
+        }
+    }
+
+    /// The process of this view is dead: it appends and hears nothing any more.
+    pub fn cut_off(&self) {
+        self.mute(true);
+        self.lag_behind(true);
     }
 
     /// Appends are refused for want of room.
@@ -150,6 +170,10 @@ fn now_ms() -> i64 {
 
 impl EventLog for MemoryLog {
     fn append(&self, record: Append<'_>, ack: Ack) -> Result<(), AppendError> {
+        if let Some(muted) = self.muted.lock().unwrap().as_mut() {
+            muted.push((record.topic, Bytes::copy_from_slice(record.key), record.payload.map(Bytes::copy_from_slice)));
+            return Ok(());
+        }
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if state.panic_on.as_deref() == Some(record.key) {
             drop(state);

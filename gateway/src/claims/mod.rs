@@ -1,5 +1,9 @@
 //! Claims on `ev.session.v1`, ours and other processes', in the order of the log: the one that stands last holds the charger.
-//! A later one of another process fences our session; ours, when the log did not take it, is said again.
+//! A later one of another process fences our session; ours, when the log did not take it, is said again. The claims of a process
+//! that died are given up by another one ([`lost`]), which knows of it because its signs of life stand there as well ([`alive`]).
+
+mod alive;
+mod lost;
 
 use std::{
     collections::HashMap,
@@ -9,16 +13,19 @@ use std::{
 };
 
 use events::{
-    log::{AckSink, LogError, Position, Record, Start},
+    log::{Ack, AckSink, LogError, Position, Record, Start},
     prost::Message as _,
     proto::{Envelope, envelope::Body},
     topic::Topic,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::alive::Alive;
+use self::lost::{Gone, Whose};
 use crate::{
     publish::Publisher,
+    session::CloseReason,
     shard::{Shared, inbox::News},
     status::Part,
 };
@@ -51,6 +58,9 @@ pub(crate) async fn follow_claims(
         read: HashMap::new(),
         twin: false,
         said_again: Instant::now(),
+        unsaid_ends: Vec::new(),
+        settling: None,
+        stop: stop.clone(),
     };
     loop {
         let outcome = tokio::select! {
@@ -61,12 +71,17 @@ pub(crate) async fn follow_claims(
             follower.part.degrade(&error.to_string());
             tracing::warn!(%error, "the claims of other nodes cannot be read");
         }
-        follower.say_again();
+        follower.take_turn();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(WAIT) => {}
         }
     }
+}
+
+/// Gives up the chargers of our node's earlier processes, which are dead for certain. Ends when the log has it, or at `stop`.
+pub(crate) async fn give_up_our_dead(shared: Arc<Shared>, stop: CancellationToken) {
+    lost::settle(shared, Whose::OurNode, stop).await;
 }
 
 /// A claim has its own ear.
@@ -89,6 +104,11 @@ struct Follower {
     /// Another process uses our node's name.
     twin: bool,
     said_again: Instant,
+    /// Ends of sessions that the log has still to take.
+    unsaid_ends: Vec<Gone>,
+    /// The chargers of lost gateways are being given up.
+    settling: Option<JoinHandle<()>>,
+    stop: CancellationToken,
 }
 
 impl Follower {
@@ -115,20 +135,61 @@ impl Follower {
                 self.part.recover();
             }
             if self.said_again.elapsed() >= WAIT {
-                self.say_again();
+                self.take_turn();
             }
+        }
+    }
+
+    /// What is to be done twice a second, whether the log can be read or not.
+    fn take_turn(&mut self) {
+        self.say_again();
+        let shared = &self.shared;
+        let now = Instant::now();
+        let mut watch = shared.alive.watch();
+        watch.beat(now, &*shared.log, &shared.config.node, shared.clock.now_ms());
+        if self.settling.as_ref().is_some_and(|settling| !settling.is_finished()) {
+            return;
+        }
+        let lost = watch.lost(now);
+        drop(watch);
+        if !lost.is_empty() {
+            let settled = lost::settle(Arc::clone(shared), Whose::These(lost.into_iter().collect()), self.stop.clone());
+            self.settling = Some(tokio::spawn(settled));
         }
     }
 
     fn take(&mut self, record: &Record) {
         let Some(Ok(envelope)) = record.payload.as_deref().map(Envelope::decode) else { return };
-        let Some(Body::SessionClaimed(claim)) = &envelope.body else { return };
+        let claim = match &envelope.body {
+            Some(Body::SessionClaimed(claim)) => claim,
+            Some(Body::GatewayReported(report)) => {
+                let mut watch = self.shared.alive.watch();
+                if watch.heard(Instant::now(), report) {
+                    watch.beat_again();
+                    drop(watch);
+                    let seats = self.shared.live.all();
+                    tokio::spawn(lost::come_back(Arc::clone(&self.shared), seats));
+                }
+                return;
+            }
+            _ => return,
+        };
         if claim.released {
             return;
         }
         let live = &self.shared.live;
         let lost = if claim.process == self.shared.process {
-            live.observe_own(&envelope.charger, envelope.epoch)
+            let closed = live.observe_own(&envelope.charger, envelope.epoch);
+            if let Some((seat, before)) = &closed {
+                // The earlier one is fenced by our claim and says nothing any more, and nobody would believe us under our own epoch.
+                self.unsaid_ends.push(Gone {
+                    charger: seat.charger.to_string(),
+                    tenant: seat.tenant,
+                    protocol: seat.protocol,
+                    epoch: *before,
+                });
+            }
+            closed.map(|(seat, _)| seat)
         } else {
             // What came before our listeners opened is an earlier process of this node.
             if envelope.node == self.shared.config.node && *self.read_once.borrow() && !self.twin {
@@ -153,5 +214,7 @@ impl Follower {
             // Who it was that connected stands in the charger's own events.
             self.shared.claim(&mut self.publisher, &seat, String::new());
         }
+        let shared = &self.shared;
+        self.unsaid_ends.retain(|end| end.say(shared, CloseReason::Superseded.label(), Ack::Kept).is_err());
     }
 }
