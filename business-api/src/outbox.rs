@@ -57,6 +57,11 @@ impl AckSink for Confirmations {
         // records are then published again.
         let _ = self.0.try_send((token, outcome));
     }
+
+    /// In the table, until the log has it.
+    fn keeps(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

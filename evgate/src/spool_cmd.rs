@@ -108,7 +108,8 @@ fn drain(args: &DrainArgs) -> Outcome {
     serve::runtime()?.block_on(async {
         let shutdown = shutdown::on_signal().context("signal handlers").or_exit(Exit::Internal)?;
         let log = events::log::open_spooled(&config.log).context("cannot open spool and log").or_exit(Exit::Unavailable)?;
-        let records = log.health().spool.map_or(0, |spool| spool.left_behind);
+        // What is too large even for the spool is not taken back, and stays set aside.
+        let records = log.health().spool.map_or(0, |spool| spool.left_behind + spool.refused);
         println!("{records} records to hand on");
         let say = async {
             loop {

@@ -44,6 +44,7 @@ struct State {
     queue: VecDeque<Held>,
     log: Vec<Held>,
     too_large: BTreeSet<String>,
+    refuses_at_once: bool,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +72,11 @@ impl Double {
         } else {
             too_large.remove(payload);
         }
+    }
+
+    /// From now on it does not even take what is too large, as a producer with a smaller limit.
+    pub fn refuse_at_once(&self) {
+        self.state().refuses_at_once = true;
     }
 
     /// Well again, and confirms what it holds, in order.
@@ -132,6 +138,9 @@ impl EventLog for Double {
             return Err(AppendError::Full);
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        if state.refuses_at_once && state.too_large.contains(&record.payload.map(text).unwrap_or_default()) {
+            return Err(AppendError::TooLarge);
+        }
         state.queue.push_back(Held {
             topic: record.topic,
             key: text(record.key),
@@ -218,18 +227,30 @@ impl Rig {
 
 /// Outcomes by token.
 #[derive(Debug, Default)]
-pub struct Heard(Mutex<BTreeMap<u64, Result<Position, LogError>>>);
+pub struct Heard {
+    outcomes: Mutex<BTreeMap<u64, Result<Position, LogError>>>,
+    keeps: bool,
+}
 
 impl AckSink for Heard {
     fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
-        let before = self.0.lock().unwrap().insert(token, outcome);
+        let before = self.outcomes.lock().unwrap().insert(token, outcome);
         assert!(before.is_none(), "{token} was told twice");
+    }
+
+    fn keeps(&self) -> bool {
+        self.keeps
     }
 }
 
 impl Heard {
+    /// Of somebody who has the records in any case.
+    pub fn who_keeps() -> Self {
+        Self { keeps: true, ..Self::default() }
+    }
+
     pub fn of(&self, token: u64) -> Option<Result<Position, LogError>> {
-        self.0.lock().unwrap().get(&token).cloned()
+        self.outcomes.lock().unwrap().get(&token).cloned()
     }
 
     pub async fn durable(&self, token: u64) -> Position {

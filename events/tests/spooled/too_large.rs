@@ -1,11 +1,16 @@
-//! A record that the log will never take: nobody is told yes for what only he still has, and what was answered for is set aside.
+//! A record that the log will never take: it is set aside on the spool's disk, answered for from there, and holds nothing up.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use events::{
     log::{
-        Ack, Append, EventLog, KafkaConfig, LogConfig, LogError, Start, open, open_spooled,
-        spooled::{look, look_refused},
+        Ack, Append, AppendError, EventLog, KafkaConfig, LogConfig, LogError, Start, open, open_spooled,
+        spooled::{Spool, SpooledLog, look, look_refused},
     },
     topic::Topic,
 };
@@ -26,21 +31,125 @@ fn aside(folder: &Path) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_still_has_the_record_is_told_and_the_others_go_on() {
+async fn whoever_waits_is_answered_by_the_spool_each_time_and_the_others_go_on() {
+    for at_once in [false, true] {
+        let rig = Rig::new(60_000);
+        if at_once {
+            rig.log.refuse_at_once();
+        }
+        let (log, heard) = (rig.open(), Arc::new(Heard::default()));
+        rig.log.too_large("2", true);
+        for token in 1..=3 {
+            money(&log, &heard, token, "k").unwrap();
+            heard.durable(token).await;
+        }
+        empty(&log).await;
+        assert_eq!(rig.log.payloads(), ["1", "3"]);
+        let spool = log.health().spool.unwrap();
+        assert_eq!((spool.refused, spool.log_away), (1, false), "the log is well: {spool:?}");
+        // The answer got lost, and it comes again; and one that nobody waits for must not be lost.
+        let ack = Ack::Notify { sink: Arc::clone(&heard) as _, token: 4 };
+        log.append(record(Topic::Device, "k", "2"), ack).unwrap();
+        heard.durable(4).await;
+        log.append(record(Topic::Device, "k", "2"), Ack::Kept).unwrap();
+        eventually("set aside", || (log.health().spool?.refused == 3).then_some(())).await;
+        assert_eq!((aside(rig.folder.path()), log.health().lost), (3, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_keeps_the_record_in_any_case_is_told_so() {
     let rig = Rig::new(60_000);
-    let (log, heard) = (rig.open(), Arc::new(Heard::default()));
+    let (log, heard) = (rig.open(), Arc::new(Heard::who_keeps()));
     rig.log.too_large("2", true);
     for token in 1..=3 {
         money(&log, &heard, token, "k").unwrap();
     }
     assert_eq!(heard.of(2), Some(Err(LogError::TooLarge)));
-    assert_eq!(rig.log.payloads(), ["1", "3"]);
+    rig.log.refuse_at_once();
+    let ack = Ack::Notify { sink: Arc::clone(&heard) as _, token: 4 };
+    assert_eq!(log.append(record(Topic::Device, "k", "2"), ack), Err(AppendError::TooLarge));
     let spool = log.health().spool.unwrap();
-    assert_eq!((spool.spooled, spool.refused, spool.log_away), (0, 0, false), "the log is well: {spool:?}");
-    // Nobody waits for this one, and it must not be lost.
-    log.append(record(Topic::Device, "k", "2"), Ack::Kept).unwrap();
-    eventually("set aside", || (log.health().spool?.refused == 1).then_some(())).await;
-    assert_eq!((aside(rig.folder.path()), log.health().lost), (1, 0));
+    assert_eq!((spool.spooled, spool.refused, spool.log_away, aside(rig.folder.path())), (0, 0, false, 0), "{spool:?}");
+    assert_eq!(rig.log.payloads(), ["1", "3"]);
+}
+
+/// The disk holds so many and no more: then whoever waits is not answered, and what was answered stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeated_without_end_they_take_no_more_disk_than_is_allowed() {
+    let mut rig = Rig::new(20);
+    rig.mbytes = 1;
+    let (log, heard) = (rig.open(), Arc::new(Heard::default()));
+    let payload = "x".repeat(200_000);
+    rig.log.too_large(&payload, true);
+    let mut answered = 0;
+    loop {
+        let ack = Ack::Notify { sink: Arc::clone(&heard) as _, token: answered };
+        if log.append(record(Topic::Device, "k", &payload), ack).is_err() {
+            break;
+        }
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while heard.of(answered).is_none() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if heard.of(answered).is_none() {
+            break;
+        }
+        answered += 1;
+        assert!(answered < 40, "no end");
+    }
+    assert!(answered >= 4, "{answered}");
+    let spool = log.health().spool.unwrap();
+    assert!(spool.failing.is_some() && spool.refused + spool.records >= answered, "{answered}: {spool:?}");
+    assert_eq!(log.health().lost, 0);
+    // Another charger is served.
+    money(&log, &heard, 1000, "other").unwrap();
+    heard.durable(1000).await;
+}
+
+/// A spool that was filled by a process with a larger limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_smaller_limit_does_not_let_through_is_set_aside_and_holds_up_nothing() {
+    let rig = Rig::new(20);
+    let large = "x".repeat(190_000);
+    rig.log.mode(Mode::Full);
+    let (log, heard) = (rig.open(), Arc::new(Heard::default()));
+    let say = |log: &dyn EventLog, token: u64, payload: &str| {
+        log.append(record(Topic::Device, "k", payload), Ack::Notify { sink: Arc::clone(&heard) as _, token }).unwrap();
+    };
+    for (token, payload) in [(1, "1"), (2, &*large), (3, "3")] {
+        say(&log, token, payload);
+        heard.durable(token).await;
+    }
+    drop(log);
+    rig.log.too_large(&large, true);
+    rig.log.refuse_at_once();
+    rig.log.mode(Mode::Well);
+    let small = || SpooledLog::open(Arc::clone(&rig.log) as _, Spool::open(&rig.config(), 120).unwrap()).unwrap();
+    let log = small();
+    tokio::time::timeout(Duration::from_secs(20), log.caught_up()).await.unwrap().unwrap();
+    assert_eq!(rig.log.payloads(), ["1", "3"]);
+    assert_eq!((aside(rig.folder.path()), log.health().spool.unwrap().refused), (1, 1));
+    // One that is smaller is set aside behind it.
+    rig.log.too_large("4", true);
+    say(&log, 4, "4");
+    heard.durable(4).await;
+    eventually("set aside", || (log.health().spool?.refused == 2).then_some(())).await;
+    drop(log);
+    // The large one does not fit into this spool, and does not keep the one behind it.
+    rig.log.too_large("4", false);
+    let log = small();
+    assert_eq!(log.health().spool.unwrap().left_behind, 1);
+    tokio::time::timeout(Duration::from_secs(20), log.caught_up()).await.unwrap().unwrap();
+    assert_eq!(rig.log.payloads(), ["1", "3", "4"]);
+    assert_eq!((aside(rig.folder.path()), log.health().spool.unwrap().refused), (1, 1));
+    drop(log);
+    // With the larger limit it goes.
+    rig.log.too_large(&large, false);
+    let log = rig.open();
+    tokio::time::timeout(Duration::from_secs(20), log.caught_up()).await.unwrap().unwrap();
+    assert_eq!((aside(rig.folder.path()), log.health().spool.unwrap().refused), (0, 0));
+    assert_eq!(rig.log.payloads().last(), Some(&large));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +253,7 @@ async fn a_topic_that_takes_less_than_we_do_loses_and_blocks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let kafka_config = settings(folder.path());
     let kafka = Kafka::with_limit(&kafka_config, LIMIT).await;
-    let config = LogConfig::Kafka(kafka_config);
+    let mut config = LogConfig::Kafka(kafka_config);
     let log = open_spooled(&config).unwrap();
     let heard = Arc::new(Heard::default());
     let say = |log: &dyn EventLog, token: u64, key: &str, payload: &[u8]| {
@@ -172,9 +281,11 @@ async fn a_topic_that_takes_less_than_we_do_loses_and_blocks_nothing() {
     }
     tokio::time::timeout(Duration::from_secs(60), empty(&*log)).await.unwrap();
     assert_eq!((aside(folder.path()), log.health().spool.unwrap().refused), (1, 1));
-    // By now it is known that such a one is refused, whatever else is sent.
+    // By now it is known that such a one is refused, whatever else is sent: the answer is the same.
     say(&*log, 10_001, "key-2", &noise(LARGE, 10_001));
-    assert_eq!(eventually("an outcome", || heard.of(10_001)).await, Err(LogError::TooLarge));
+    heard.durable(10_001).await;
+    eventually("set aside", || (log.health().spool?.refused == 2).then_some(())).await;
+    assert_eq!(log.health().degraded, None, "brokers that refuse it are well");
     for token in hundred(&*log) {
         heard.durable(token).await;
     }
@@ -182,12 +293,27 @@ async fn a_topic_that_takes_less_than_we_do_loses_and_blocks_nothing() {
     assert_eq!(log.health().degraded, None, "Kafka is well");
     assert_eq!(in_kafka(&config).await, small);
     drop(log);
+    // A process that sends only smaller ones begins, and leaves them where they are.
+    if let LogConfig::Kafka(kafka) = &mut config {
+        kafka.record_kbytes_max = 50;
+    }
+    let log = open_spooled(&config).unwrap();
+    tokio::time::timeout(Duration::from_secs(60), log.caught_up()).await.unwrap().unwrap();
+    assert_eq!((aside(folder.path()), log.health().spool.unwrap().refused), (2, 2));
+    say(&*log, 10_002, "key-1", &noise(1000, 10_002));
+    heard.durable(10_002).await;
+    drop(log);
+    if let LogConfig::Kafka(kafka) = &mut config {
+        kafka.record_kbytes_max = 900;
+    }
     // The limit is raised: the next process hands on what was set aside.
     kafka.limit(2 * LARGE).await;
     let log = open_spooled(&config).unwrap();
     tokio::time::timeout(Duration::from_secs(60), log.caught_up()).await.unwrap().unwrap();
     assert_eq!(aside(folder.path()), 0);
     eventually("nothing left", || look(&folder.path().join("spool")).unwrap().is_empty().then_some(())).await;
-    let key = &in_kafka(&config).await["key-1"];
-    assert_eq!(key.last(), Some(&(LARGE, noise(LARGE, 10_000)[..16].to_vec())), "what was set aside is there");
+    let keys = in_kafka(&config).await;
+    for (key, seed) in [("key-1", 10_000), ("key-2", 10_001)] {
+        assert_eq!(keys[key].last(), Some(&(LARGE, noise(LARGE, seed)[..16].to_vec())), "what was set aside is there");
+    }
 }

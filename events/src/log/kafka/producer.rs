@@ -46,6 +46,24 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
+    /// What became of a record of so many bytes, and what that says about the brokers.
+    fn failed(&self, error: &KafkaError, topic: Topic, bytes: usize) -> LogError {
+        use RDKafkaErrorCode::{MessageBatchTooLarge, MessageSizeTooLarge};
+        if matches!(error.rdkafka_error_code(), Some(MessageSizeTooLarge | MessageBatchTooLarge)) {
+            self.vitals.well(); // they answer, and take other records
+            let refused = self.refused(bytes);
+            if refused == LogError::TooLarge {
+                tracing::error!(%topic, bytes, "the brokers refuse a record as too large");
+            }
+            return refused;
+        }
+        let failed = client::log_error(error);
+        if failed != LogError::Closed {
+            self.vitals.degrade(failed.to_string());
+        }
+        failed
+    }
+
     /// Brokers judge a whole batch by the limit that they have for records. librdkafka fails all that is in it; a record as large as a
     /// batch may be was alone in it.
     fn refused(&self, bytes: usize) -> LogError {
@@ -78,24 +96,10 @@ impl ProducerContext for Deliveries {
                 Ok(Position { topic: waiting.topic, partition: message.partition(), offset: message.offset() })
             }
             Err((error, message)) => {
-                let failed = match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
-                        self.refused(bytes(message))
-                    }
-                    _ => client::log_error(error),
-                };
                 if !matches!(&waiting.ack, Ack::Notify { sink, .. } if sink.keeps()) {
                     self.vitals.lost.count(waiting.topic);
                 }
-                match failed {
-                    LogError::Closed => {}
-                    // The brokers are well and take other records.
-                    LogError::TooLarge => {
-                        tracing::error!(topic = %waiting.topic, bytes = bytes(message), "the brokers refuse a record as too large")
-                    }
-                    _ => self.vitals.degrade(failed.to_string()),
-                }
-                Err(failed)
+                Err(self.failed(error, waiting.topic, bytes(message)))
             }
         };
         if let Ack::Notify { sink, token } = &waiting.ack {
@@ -252,6 +256,21 @@ mod tests {
         fn acked(&self, token: u64, outcome: Result<Position, LogError>) {
             self.0.send((token, outcome)).unwrap();
         }
+    }
+
+    #[test]
+    fn brokers_that_refuse_a_record_as_too_large_are_well() {
+        let vitals: Arc<Vitals> = Arc::default();
+        let batch_wanted = Arc::new(AtomicUsize::new(1000));
+        let deliveries = Deliveries { vitals: Arc::clone(&vitals), batch_max: 1000, batch_wanted };
+        let failed = |code, bytes| deliveries.failed(&KafkaError::MessageProduction(code), Topic::Device, bytes);
+        assert_eq!(failed(RDKafkaErrorCode::MessageTimedOut, 10), LogError::Timeout);
+        assert!(vitals.degraded().is_some());
+        assert!(matches!(failed(RDKafkaErrorCode::MessageSizeTooLarge, 10), LogError::Backend(_)));
+        assert_eq!(vitals.degraded(), None, "it was only the batch");
+        assert_eq!(failed(RDKafkaErrorCode::MessageTimedOut, 10), LogError::Timeout);
+        assert_eq!(failed(RDKafkaErrorCode::MessageSizeTooLarge, 2000), LogError::TooLarge);
+        assert_eq!(vitals.degraded(), None);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Drain {
             }
             if self.not_before.is_none_or(|at| at <= Instant::now()) {
                 self.not_before = None;
-                self.send();
+                self.send().await;
             }
             if let Err(error) = self.commit().await {
                 // Whatever is not committed is handed on again after a restart; consumers know repetitions.
@@ -158,8 +158,24 @@ impl Drain {
         }
     }
 
-    /// Hands on the first record of every key that is not with the log already.
-    fn send(&mut self) {
+    /// Hands on what may go; what the log refuses for good makes room for what comes behind it.
+    async fn send(&mut self) {
+        loop {
+            let refused = self.send_ready();
+            if refused.is_empty() {
+                return;
+            }
+            for place in refused {
+                self.set_aside(place).await;
+            }
+            if self.not_before.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Hands on the first record of every key that is not with the log already; the places of those that it will never take.
+    fn send_ready(&mut self) -> Vec<Place> {
         let (mut ready, mut done) = (Vec::new(), Vec::new());
         let mut busy = HashSet::new();
         let mut state = self.waiting.lock();
@@ -185,13 +201,20 @@ impl Drain {
         }
         drop(state);
         done.into_iter().for_each(|place| self.done(place));
+        let mut refused = Vec::new();
         for place in ready {
-            if let Err(error) = self.send_one(place) {
-                self.refusal = Some(format!("{}: {error}", place.0));
-                self.wait();
-                return;
+            match self.send_one(place) {
+                Ok(()) => {}
+                // Larger than this process sends: an earlier one had a larger limit.
+                Err(AppendError::TooLarge) => refused.push(place),
+                Err(error) => {
+                    self.refusal = Some(format!("{}: {error}", place.0));
+                    self.wait();
+                    break;
+                }
             }
         }
+        refused
     }
 
     fn send_one(&mut self, place: Place) -> Result<(), AppendError> {

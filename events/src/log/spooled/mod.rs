@@ -8,8 +8,9 @@
 //!   [`AppendError::Full`], so that its owner keeps only the latest.
 //! - The drain hands records on in order, one per key at a time, and forgets a record after the log has confirmed it. What a `kill -9`
 //!   leaves behind is drained by the next process, at least once.
-//! - A record that the log will never take (larger than the brokers') is not waited for: whoever still has it is told so, and what was answered
-//!   for is set aside (`refused`), on the same disk, where it is counted and what comes behind it goes on.
+//! - A record that the log will never take (larger than the brokers', or than this process sends) is not waited for. It goes to the spool, is
+//!   answered for from there and then set aside (`refused`), on the same disk, where it is counted and what comes behind it goes on. Only
+//!   whoever keeps it anyway ([`AckSink::keeps`]) is told so instead.
 //! - When the spool cannot write either, nothing is confirmed: records wait in its bounded queue, then appends are refused.
 //!
 //! Compacted topics are passed through as they are: their last value is repeated by whoever owns it.
@@ -45,6 +46,8 @@ const GROUP: &str = "drain";
 const HOUSEKEEPING_S: u64 = 5;
 /// What a flush leaves of its time for the spool.
 const FLUSH_SPOOL: Duration = Duration::from_secs(2);
+/// The spool counts the lengths before a header, the log may not: what that takes has room here, KiB.
+const FOR_HEADERS: usize = 1;
 
 /// Whether records of a topic are spooled.
 fn spooled(topic: Topic) -> bool {
@@ -64,6 +67,8 @@ pub struct Spool {
     left: Vec<Unread>,
     /// What an earlier process set aside and could not be taken back.
     still_refused: u64,
+    /// The largest record, as [`Append::bytes`].
+    record_max: usize,
 }
 
 impl Spool {
@@ -74,10 +79,11 @@ impl Spool {
     /// Another process uses it ([`OpenError::InUse`]), or the disk says no.
     pub fn open(config: &SpoolConfig, record_kbytes_max: usize) -> Result<Self, OpenError> {
         let path = config.path.join(FILE);
+        let record_kbytes_max = record_kbytes_max + FOR_HEADERS;
         let settings = EmbeddedConfig {
             path: path.clone(),
             queue_records: config.queue_records,
-            queue_kbytes: config.queue_kbytes,
+            queue_kbytes: config.queue_kbytes.max(record_kbytes_max),
             record_kbytes_max,
             linger_ms: 0,
             disk_mbytes_max: config.mbytes_max,
@@ -88,7 +94,8 @@ impl Spool {
         let refused = Refused::new(&config.path, settings);
         let still_refused = refused.take_back(&file)?;
         let left = unread(&file).map_err(|error| OpenError::Spool { path, error })?;
-        Ok(Self { file, refused, after: Duration::from_millis(config.after_ms), left, still_refused })
+        let after = Duration::from_millis(config.after_ms);
+        Ok(Self { file, refused, after, left, still_refused, record_max: record_kbytes_max << 10 })
     }
 
     /// Records that an earlier process left behind.
@@ -216,11 +223,7 @@ impl EventLog for SpooledLog {
         let sink: Arc<dyn AckSink> = Arc::clone(&self.waiting.0) as _;
         match self.log.append(record, Ack::Notify { sink, token }) {
             Ok(()) => Ok(()),
-            Err(AppendError::TooLarge) => {
-                self.waiting.0.forget(token);
-                Err(AppendError::TooLarge)
-            }
-            Err(AppendError::Full | AppendError::Closed) => self.waiting.0.no_room(token),
+            Err(error) => self.waiting.0.not_taken(token, error),
         }
     }
 

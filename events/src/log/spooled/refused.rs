@@ -4,9 +4,12 @@
 use std::{path::Path, thread, time::Duration};
 
 use super::{GROUP, topics};
-use crate::log::{
-    Append, AppendError, EmbeddedConfig, EventLog as _, LogError, NotDurable, OpenError, Record, append_durable,
-    embedded::EmbeddedLog,
+use crate::{
+    log::{
+        Append, AppendError, EmbeddedConfig, EventLog as _, LogError, NotDurable, OpenError, Record, append_durable,
+        embedded::EmbeddedLog,
+    },
+    topic::Topic,
 };
 
 /// The file in the spool's folder.
@@ -22,9 +25,11 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// In the folder of a spool of these settings.
+    /// In the folder of a spool of these settings. Only the file's size bounds a record: an earlier process may have had a larger limit.
     pub fn new(folder: &Path, settings: EmbeddedConfig) -> Self {
-        Self { config: EmbeddedConfig { path: folder.join(FILE), ..settings }, file: None }
+        let kbytes = usize::try_from(settings.disk_mbytes_max).unwrap_or(usize::MAX >> 20) << 10;
+        let (path, record_kbytes_max) = (folder.join(FILE), kbytes);
+        Self { config: EmbeddedConfig { path, record_kbytes_max, queue_kbytes: kbytes, ..settings }, file: None }
     }
 
     /// Keeps a record; it is durable then.
@@ -36,8 +41,8 @@ impl Refused {
         copy(record, file).await
     }
 
-    /// Moves what an earlier process kept into the spool, at its end; says how many records had no room there. A kill in between leaves some
-    /// of them in both: consumers know repetitions.
+    /// Moves what an earlier process kept into the spool, at its end; says how many records stay, because they are larger than the spool
+    /// takes or had no room there. A kill in between leaves some of them twice: consumers know repetitions.
     pub fn take_back(&self, spool: &EmbeddedLog) -> Result<u64, OpenError> {
         if !self.config.path.exists() {
             return Ok(0);
@@ -63,18 +68,27 @@ fn open(config: &EmbeddedConfig) -> Result<EmbeddedLog, LogError> {
 }
 
 async fn move_all(from: &EmbeddedLog, to: &EmbeddedLog) -> Result<u64, LogError> {
-    let mut reader = from.subscribe(GROUP, &topics())?;
+    let (mut reader, upto) = (from.subscribe(GROUP, &topics())?, from.unread(GROUP)?);
+    let upto = |topic: Topic| upto.iter().find(|unread| unread.topic == topic).map_or(0, |unread| unread.next_offset);
+    let left = || Ok(from.unread(GROUP)?.iter().map(|unread| unread.records).sum());
     loop {
         let batch = reader.poll(AT_ONCE, Duration::ZERO).await?;
-        for record in &batch.records {
-            if let Err(error) = copy(record, to).await {
+        // What is put back to the end is not looked at again.
+        let ours = batch.records.iter().filter(|record| record.position.offset < upto(record.position.topic));
+        for record in ours {
+            let mut moved = copy(record, to).await;
+            if moved == Err(LogError::TooLarge) {
+                tracing::error!(topic = %record.position.topic, bytes = record.bytes(), "a record that the log refused stays set aside: it is larger than the spool takes");
+                moved = copy(record, from).await;
+            }
+            if let Err(error) = moved {
                 tracing::error!(%error, path = %from.path().display(), "records that the log refused stay set aside: the spool does not take them back");
-                return Ok(from.unread(GROUP)?.iter().map(|unread| unread.records).sum());
+                return left();
             }
             reader.commit(&[record.position]).await?;
         }
         if batch.records.is_empty() && batch.at_end {
-            return Ok(0);
+            return left();
         }
     }
 }
@@ -87,6 +101,7 @@ async fn copy(record: &Record, to: &EmbeddedLog) -> Result<(), LogError> {
         Ok(_) => Ok(()),
         Err(NotDurable::Failed(error)) => Err(error),
         Err(NotDurable::Refused(AppendError::Full)) => Err(LogError::DiskFull),
+        Err(NotDurable::Refused(AppendError::TooLarge)) => Err(LogError::TooLarge),
         Err(NotDurable::Refused(error)) => Err(LogError::Backend(error.to_string())),
     }
 }

@@ -53,8 +53,8 @@ impl Waiting {
                 }
                 Some((ack, Ok(position)))
             }
-            // Whoever waits has it still, and is not told yes.
-            Err(LogError::TooLarge) if !spooled && matches!(entry.ack, Ack::Notify { .. }) => {
+            // Whoever waits has it still and tries again; for anybody else the spool keeps it, and sets it aside.
+            Err(LogError::TooLarge) if !spooled && entry.is_kept() => {
                 state.entries.remove(&token).map(|entry| (entry.ack, Err(LogError::TooLarge)))
             }
             Err(error) => {

@@ -64,6 +64,13 @@ struct Entry {
     place: Option<Place>,
 }
 
+impl Entry {
+    /// Whoever waits for it brings it to safety by itself.
+    fn is_kept(&self) -> bool {
+        matches!(&self.ack, Ack::Notify { sink, .. } if sink.keeps())
+    }
+}
+
 #[derive(Debug)]
 struct Copied {
     key: Bytes,
@@ -110,6 +117,8 @@ pub(super) struct State {
 /// See the module.
 pub(super) struct Waiting {
     after: Duration,
+    /// The largest record that the spool takes.
+    record_max: usize,
     /// Records in the spool that are not in the log: the only thing that the hot path looks at.
     behind: AtomicU64,
     state: Mutex<State>,
@@ -159,8 +168,10 @@ impl Waiting {
             bytes: of.left.iter().map(|unread| unread.bytes).sum(),
             since: (records > 0).then(|| (Instant::now(), 0)),
         };
+        metrics::counter!("evgate_spool_refused_total").increment(of.still_refused);
         Arc::new_cyclic(|me| Self {
             after: of.after,
+            record_max: of.record_max,
             behind: AtomicU64::new(records),
             state: Mutex::new(state),
             left_upto,
@@ -188,6 +199,9 @@ impl Waiting {
 
     /// Takes a record that must not be lost. `Some`: the caller hands it to the log with this token; `None`: the spool took it.
     pub fn begin(&self, record: Append<'_>, ack: Ack) -> Result<Option<u64>, AppendError> {
+        if record.bytes() > self.record_max {
+            return Err(AppendError::TooLarge); // it would stand in the way of what comes behind it
+        }
         let mut state = self.lock();
         state.last_token += 1;
         let token = state.last_token;
@@ -213,23 +227,17 @@ impl Waiting {
         Ok(Some(token))
     }
 
-    /// The log will never take this record.
-    pub fn forget(&self, token: u64) {
+    /// The log had no room, or will never take it: this record, and before it all that wait, go to the spool.
+    pub fn not_taken(&self, token: u64, error: AppendError) -> Result<(), AppendError> {
         let mut state = self.lock();
         state.not_in_log(token);
-        if state.entries.get(&token).is_some_and(|entry| entry.copy.is_some()) {
-            state.entries.remove(&token);
+        let told = error == AppendError::TooLarge && state.entries.get(&token).is_some_and(Entry::is_kept);
+        if !told {
+            self.spool_due(&mut state);
         }
-    }
-
-    /// The log had no room: this record, and before it all that wait, go to the spool.
-    pub fn no_room(&self, token: u64) -> Result<(), AppendError> {
-        let mut state = self.lock();
-        state.not_in_log(token);
-        self.spool_due(&mut state);
         if state.entries.get(&token).is_some_and(|entry| entry.copy.is_some()) {
             state.entries.remove(&token); // no room there either: nobody has it
-            return Err(AppendError::Full);
+            return Err(if told { AppendError::TooLarge } else { AppendError::Full });
         }
         Ok(())
     }
