@@ -1,7 +1,8 @@
 //! Configuration of the business API: one typed struct, whole and valid before a port is bound.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+use listener::HttpLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::{bill::Options, order::Policy};
@@ -33,6 +34,8 @@ pub struct Config {
     pub samples_per_order: usize,
     /// Most connections of a PostgreSQL pool, 2..=200.
     pub postgres_connections: u32,
+    /// What the peers of the REST listener may use.
+    pub limits: Limits,
     /// How long orders wait for what.
     pub orders: Policy,
     /// How sessions are rated.
@@ -53,8 +56,40 @@ impl Default for Config {
             default_balance_fen: 50_000,
             samples_per_order: 2_000,
             postgres_connections: 8,
+            limits: Limits::default(),
             orders: Policy::default(),
             billing: Options::default(),
+        }
+    }
+}
+
+/// `[api.limits]`: connections of the REST listener, with or without a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most connections; more are closed at once, 1..=65536.
+    pub connections: usize,
+    /// From the first byte of a request (of a connection's first: from accept) to the end of its head, ms.
+    pub head_ms: u64,
+    /// From an answer to the end of the next request's head, ms.
+    pub idle_ms: u64,
+    /// A peer that takes none of an answer for this long is closed, ms.
+    pub write_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 1_024, head_ms: 10_000, idle_ms: 75_000, write_ms: 20_000 }
+    }
+}
+
+impl Limits {
+    pub(crate) const fn http(&self) -> HttpLimits {
+        HttpLimits {
+            connections: self.connections,
+            head: Duration::from_millis(self.head_ms),
+            idle: Duration::from_millis(self.idle_ms),
+            write: Duration::from_millis(self.write_ms),
         }
     }
 }
@@ -88,6 +123,18 @@ impl Config {
         }
         if !(100..=120_000).contains(&self.request_timeout_ms) {
             return fail("request_timeout_ms", "must be 100..=120000");
+        }
+        if !(1..=65_536).contains(&self.limits.connections) {
+            return fail("limits.connections", "must be 1..=65536");
+        }
+        for (key, ms) in [
+            ("limits.head_ms", self.limits.head_ms),
+            ("limits.idle_ms", self.limits.idle_ms),
+            ("limits.write_ms", self.limits.write_ms),
+        ] {
+            if !(1..=3_600_000).contains(&ms) {
+                return fail(key, "must be 1..=3600000 (an hour)");
+            }
         }
         if !(100..=1_000).contains(&self.plausibility_percent) {
             return fail("plausibility_percent", "must be 100..=1000");

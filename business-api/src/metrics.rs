@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use listener::HttpMeters;
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -34,6 +35,10 @@ pub const OUTBOX_REFUSED: &str = "evgate_api_outbox_refused";
 pub const REQUESTS: &str = "evgate_api_http_requests_total";
 pub const REQUEST_SECONDS: &str = "evgate_api_http_request_seconds";
 pub const PANICS: &str = "evgate_api_http_panics_total";
+pub const CONNECTIONS: &str = "evgate_api_http_connections";
+pub const CONNECTIONS_REFUSED: &str = "evgate_api_http_connections_refused_total";
+pub const CONNECTIONS_TIMED_OUT: &str = "evgate_api_http_connections_timed_out_total";
+pub const ACCEPT_ERRORS: &str = "evgate_api_http_accept_errors_total";
 
 /// Why an event was put aside.
 pub const DEAD_LETTER_REASONS: [&str; 5] =
@@ -70,6 +75,10 @@ pub const ALL: &[&str] = &[
     REQUESTS,
     REQUEST_SECONDS,
     PANICS,
+    CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_TIMED_OUT,
+    ACCEPT_ERRORS,
 ];
 
 /// Registers every metric and puts it at zero. [`start`](crate::start) does it too.
@@ -103,6 +112,7 @@ pub(crate) struct Metrics {
     pub outbox_depth: Gauge,
     pub outbox_refused: Gauge,
     pub http_panics: Counter,
+    connections: HttpMeters,
     classes: [Counter; 5],
     request_seconds: Histogram,
 }
@@ -167,6 +177,18 @@ impl Metrics {
         describe_counter!(REQUESTS, Unit::Count, "HTTP requests, by class of status.");
         describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "Time to answer an HTTP request.");
         describe_counter!(PANICS, Unit::Count, "Handlers that panicked.");
+        describe_gauge!(CONNECTIONS, Unit::Count, "HTTP connections open now.");
+        describe_counter!(CONNECTIONS_REFUSED, Unit::Count, "HTTP connections closed because there were too many.");
+        describe_counter!(
+            CONNECTIONS_TIMED_OUT,
+            Unit::Count,
+            "HTTP connections closed because the peer was silent or too slow."
+        );
+        describe_counter!(
+            ACCEPT_ERRORS,
+            Unit::Count,
+            "HTTP connections that could not be accepted and were tried again (out of file descriptors or memory)."
+        );
         for reason in DEAD_LETTER_REASONS {
             counter!(DEAD_LETTERS, "reason" => reason).absolute(0);
         }
@@ -207,6 +229,12 @@ impl Metrics {
             outbox_depth: zero_gauge(OUTBOX_DEPTH),
             outbox_refused: zero_gauge(OUTBOX_REFUSED),
             http_panics: zero(PANICS),
+            connections: HttpMeters {
+                open: zero_gauge(CONNECTIONS),
+                refused: zero(CONNECTIONS_REFUSED),
+                timed_out: zero(CONNECTIONS_TIMED_OUT),
+                accept_errors: zero(ACCEPT_ERRORS),
+            },
             classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|class| {
                 let counter = counter!(REQUESTS, "status" => class);
                 counter.absolute(0);
@@ -214,6 +242,11 @@ impl Metrics {
             }),
             request_seconds: histogram!(REQUEST_SECONDS),
         }
+    }
+
+    /// Those of the listener's connections.
+    pub fn connections(&self) -> HttpMeters {
+        self.connections.clone()
     }
 
     pub fn http_done(&self, status: StatusCode, took: Duration) {

@@ -4,6 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use events::{clock::Clock, log::EventLog};
 use futures::{FutureExt as _, StreamExt as _};
+use listener::serve_http;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,7 @@ pub async fn start(
     let keeper =
         housekeeping::run(store.clone(), clock, Arc::clone(&metrics), status.part("database"), shutdown.clone());
     let state = http::State { store: store.clone(), clock, config: Arc::new(config), bell, status, metrics, render };
+    let (limits, meters) = (state.config.limits.http(), state.metrics.connections());
     let router = http::router(state);
     let parts = [
         ("consumer", tokio::spawn(consumer.run(shutdown.clone()))),
@@ -112,10 +114,8 @@ pub async fn start(
         ("outbox", tokio::spawn(publisher)),
         ("housekeeping", tokio::spawn(keeper)),
     ];
-    let served = shutdown.clone();
-    let server = tokio::spawn(async move {
-        axum::serve(http::Wire(listener), router).with_graceful_shutdown(served.cancelled_owned()).await
-    });
+    let server =
+        tokio::spawn(serve_http("api", listener, limits, meters, router, http::Dressed::new, shutdown.clone()));
     let join = tokio::spawn(supervise(parts, server, shutdown, store.clone()));
     Ok(Api { addr, store, join })
 }
@@ -124,7 +124,7 @@ pub async fn start(
 /// whole helps nobody.
 async fn supervise(
     parts: [(&'static str, JoinHandle<()>); 4],
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     shutdown: CancellationToken,
     store: Store,
 ) -> Result<(), RunError> {
@@ -133,16 +133,7 @@ async fn supervise(
         .into_iter()
         .map(|(part, task)| async move { (part, task.await.map_err(|error| error.to_string())) }.boxed())
         .collect();
-    ended.push(
-        async move {
-            match server.await {
-                Ok(Ok(())) => ("http", Ok(())),
-                Ok(Err(error)) => ("http", Err(error.to_string())),
-                Err(error) => ("http", Err(error.to_string())),
-            }
-        }
-        .boxed(),
-    );
+    ended.push(async move { ("http", server.await.map_err(|error| error.to_string())) }.boxed());
     while let Some((part, outcome)) = ended.next().await {
         let early = !shutdown.is_cancelled();
         if let Some(why) = outcome.err().or_else(|| early.then(|| "it ended by itself".to_owned()))

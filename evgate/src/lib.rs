@@ -14,6 +14,7 @@ pub mod fleet_registry;
 pub mod load_cmd;
 pub mod load_walls;
 pub mod log_cmd;
+pub mod open_files;
 pub mod platform;
 pub mod registry_cmd;
 pub mod serve;

@@ -14,7 +14,7 @@ use crate::{
     cli::{ConfigArgs, ServeArgs},
     config::{Config, Parts},
     exit::{Exit, Failure, OrExit as _, Outcome},
-    registry_cmd, shutdown,
+    open_files, registry_cmd, shutdown,
     telemetry::{self, Render},
 };
 
@@ -120,6 +120,10 @@ impl Running {
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
         make_folders(config, parts)?;
+        let mut config = config.clone();
+        if let Some(files) = open_files::raise() {
+            open_files::fit(&mut config, parts, files);
+        }
         // Only chargers are answered from a spool; the API's database keeps what the log does not take.
         let open = if parts == Parts::Api { events::log::open } else { events::log::open_spooled };
         let log = open(&config.log).context("cannot open the event log").or_exit(Exit::Unavailable)?;

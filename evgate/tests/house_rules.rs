@@ -9,11 +9,12 @@ use std::{
 };
 
 /// Crate -> the crates of this workspace it may depend on, in any way (tests and benches included).
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("codecs", &[]),
     ("events", &[]),
-    ("gateway", &["codecs", "events"]),
-    ("business-api", &["events"]),
+    ("listener", &[]),
+    ("gateway", &["codecs", "events", "listener"]),
+    ("business-api", &["events", "listener"]),
     ("simulator", &["codecs"]),
     ("load", &["simulator", "codecs"]),
     ("evgate", &["codecs", "events", "gateway", "business-api", "simulator", "load"]),

@@ -116,6 +116,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         "draining": shared.draining.load(Ordering::Relaxed),
         "listening": admin.listening.load(Ordering::Acquire),
         "connections": shared.admission.count(),
+        "connections_limit": shared.config.limits.connections,
         "sessions": shared.live.len(),
         "registry": {"chargers": chargers, "tokens": tokens, "tariffs": tariffs},
         "log": {

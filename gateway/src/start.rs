@@ -11,6 +11,7 @@ use std::{
 };
 
 use events::log::EventLog;
+use listener::{AcceptErrors, serve_http};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -65,6 +66,7 @@ pub(crate) async fn start(
     let shards = config.shard_count();
     let metrics = Metrics::new();
     let process = claims::process_id();
+    metrics.connections_limit.set(f64::from(u32::try_from(config.limits.connections).unwrap_or(u32::MAX)));
     let shared = Arc::new(Shared {
         settings: Settings::of(&config),
         clock: clocks.platform,
@@ -78,6 +80,8 @@ pub(crate) async fn start(
         tags: RemoteTags::default(),
         trades: TradeCounter::new(u32::try_from(real_ms().rem_euclid(5_000)).unwrap_or(0)),
         admission: Admission::new(&config.limits),
+        accept_errors: [("ykc", &metrics.accept_errors_ykc), ("ocpp", &metrics.accept_errors_ocpp)]
+            .map(|(listener, counter)| AcceptErrors::new(listener, counter.clone())),
         held: HeldCommands::new(
             config.commands.held,
             config.commands.queue,
@@ -175,16 +179,8 @@ async fn open_admin(config: &Config, admin: &Arc<Admin>, stop: &CancellationToke
     let listener = tokio::net::TcpListener::bind(config.admin.listen).await.map_err(failed(&what))?;
     let addr = listener.local_addr().map_err(failed(&what))?;
     let router = admin::router(Arc::clone(admin));
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        let served = tokio::select! {
-            served = axum::serve(listener, router).into_future() => served,
-            () = stop.cancelled() => return,
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "the admin listener ended");
-        }
-    });
+    let meters = admin.shared.metrics.admin.clone();
+    tokio::spawn(serve_http("admin", listener, config.admin.limits(), meters, router, |stream| stream, stop.clone()));
     Ok(addr)
 }
 

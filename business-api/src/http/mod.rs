@@ -38,7 +38,7 @@ use events::clock::Clock;
 
 pub(crate) use idempotent::KEPT_MS;
 pub use problem::{FieldError, Problem};
-pub(crate) use wire::Wire;
+pub(crate) use wire::Dressed;
 
 use crate::{config::Config, metrics::Metrics, outbox::Bell, serve::Render, status::Status, store::Store};
 

@@ -3,36 +3,14 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use axum::{http::StatusCode, serve::Listener};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-};
+use axum::http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{edge, problem::Problem};
-
-/// Listens as the inner listener does.
-#[derive(Debug)]
-pub(crate) struct Wire(pub TcpListener);
-
-impl Listener for Wire {
-    type Io = Dressed<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, from) = <TcpListener as Listener>::accept(&mut self.0).await;
-        (Dressed { stream, problem: Vec::new() }, from)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 /// A connection whose bare error heads leave with a body.
 #[derive(Debug)]
@@ -40,6 +18,12 @@ pub(crate) struct Dressed<S> {
     stream: S,
     /// What of a problem is still to be written; the last that is written on its connection.
     problem: Vec<u8>,
+}
+
+impl<S> Dressed<S> {
+    pub const fn new(stream: S) -> Self {
+        Self { stream, problem: Vec::new() }
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Dressed<S> {

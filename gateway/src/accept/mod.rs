@@ -63,6 +63,7 @@ pub(crate) async fn run(
             return;
         }
     };
+    let errors = shard.shared.accept_errors(wire);
     let mut rate = Rate::share(shard.shared.config.limits.accepts_per_second, shard.shared.inboxes.len());
     loop {
         let accepted = tokio::select! {
@@ -72,16 +73,13 @@ pub(crate) async fn run(
         };
         match accepted {
             Ok((stream, remote)) => {
+                errors.none();
                 admit(&shard, stream, remote, wire, tls.as_ref());
                 while !rate.take(shard.mono_ms()) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
-            Err(error) => {
-                // Out of file descriptors, or the peer left while queued. The first does not pass by itself at once.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            Err(error) => tokio::time::sleep(errors.pause(&error)).await,
         }
     }
     while let Some(Ok((stream, remote))) = listener.accept().now_or_never() {

@@ -4,6 +4,7 @@ mod validate;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use listener::HttpLimits;
 use serde::{Deserialize, Serialize};
 
 pub use self::validate::ConfigError;
@@ -154,11 +155,36 @@ pub struct TlsConfig {
 pub struct AdminConfig {
     /// Address and port of `/livez`, `/readyz`, `/status`, `/metrics`. Not for the internet.
     pub listen: SocketAddr,
+    /// Most connections; more are closed at once.
+    pub connections: usize,
+    /// From the first byte of a request (of a connection's first: from accept) to the end of its head, ms.
+    pub head_ms: u64,
+    /// From an answer to the end of the next request's head, ms.
+    pub idle_ms: u64,
+    /// A peer that takes none of an answer for this long is closed, ms.
+    pub write_ms: u64,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9190)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9190)),
+            connections: 64,
+            head_ms: 10_000,
+            idle_ms: 75_000,
+            write_ms: 20_000,
+        }
+    }
+}
+
+impl AdminConfig {
+    pub(crate) const fn limits(&self) -> HttpLimits {
+        HttpLimits {
+            connections: self.connections,
+            head: Duration::from_millis(self.head_ms),
+            idle: Duration::from_millis(self.idle_ms),
+            write: Duration::from_millis(self.write_ms),
+        }
     }
 }
 
@@ -166,7 +192,7 @@ impl Default for AdminConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections in all.
+    /// Connections in all. Fewer where the process may not open that many files: `evgate_connections_limit` tells.
     pub connections: usize,
     /// Connections from one address. Chargers behind one mobile carrier's NAT share an address: keep it generous.
     pub connections_per_ip: usize,

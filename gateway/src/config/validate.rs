@@ -63,6 +63,9 @@ impl Config {
             ("ykc.silence_ms", self.ykc.silence_ms, 1),
             ("ykc.record_wait_ms", self.ykc.record_wait_ms, 0),
             ("ocpp.silence_ms", self.ocpp.silence_ms, 1),
+            ("admin.head_ms", self.admin.head_ms, 1),
+            ("admin.idle_ms", self.admin.idle_ms, 1),
+            ("admin.write_ms", self.admin.write_ms, 1),
             ("limits.login_ms", self.limits.login_ms, 1),
             ("limits.handshake_ms", self.limits.handshake_ms, 1),
             ("limits.half_frame_ms", self.limits.half_frame_ms, 1),
@@ -81,6 +84,7 @@ impl Config {
         }
         for (key, count) in [
             ("ykc.piles_per_connection", self.ykc.piles_per_connection),
+            ("admin.connections", self.admin.connections),
             ("limits.connections", self.limits.connections),
             ("limits.connections_per_ip", self.limits.connections_per_ip),
             ("limits.accepts_per_second", self.limits.accepts_per_second as usize),

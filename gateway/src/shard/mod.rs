@@ -23,6 +23,7 @@ use events::{
     log::{AppendError, EventLog},
     proto::SessionClaimed,
 };
+use listener::AcceptErrors;
 use tokio::sync::Notify;
 
 use crate::{
@@ -33,7 +34,7 @@ use crate::{
     publish::Publisher,
     registry::{Address, LiveSessions, RemoteTags, Replica, Seat, prices::Prices},
     session::{Context, Effects, Event, Now, Settings, TradeCounter},
-    telemetry::Metrics,
+    telemetry::{Metrics, Wire},
 };
 use inbox::{Inbox, News, ToShard};
 pub(crate) use run::{Listeners, spawn};
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub trades: TradeCounter,
     pub metrics: Metrics,
     pub admission: Admission,
+    /// By protocol.
+    pub accept_errors: [AcceptErrors; 2],
     pub inboxes: Vec<Arc<Inbox>>,
     /// Real time of each shard's last turn, UTC ms.
     pub turns: Vec<AtomicI64>,
@@ -72,6 +75,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub const fn accept_errors(&self, wire: Wire) -> &AcceptErrors {
+        let [ykc, ocpp] = &self.accept_errors;
+        match wire {
+            Wire::Ykc => ykc,
+            Wire::Ocpp => ocpp,
+        }
+    }
+
     /// Tells a seat's connection what happened to the seat.
     pub fn tell(&self, seat: Arc<Seat>, news: News) {
         if let Some(inbox) = self.inboxes.get(usize::from(seat.address.shard)) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use events::{log::SpoolHealth, proto::CommandOutcome, topic::Topic};
+use listener::HttpMeters;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{COMMAND_OUTCOMES, OCPP_KINDS, PROTOCOLS, QUIRKS, Refusal, YKC_KINDS, outcome_label};
@@ -15,6 +16,10 @@ pub struct Metrics {
     refused: [Counter; 3],
     closed: HashMap<CloseReason, Counter>,
     pub(crate) connections: [Gauge; 2],
+    pub(crate) connections_limit: Gauge,
+    pub(crate) accept_errors_ykc: Counter,
+    pub(crate) accept_errors_ocpp: Counter,
+    pub(crate) admin: HttpMeters,
     pub(crate) sessions: [Gauge; 2],
     logins: [HashMap<LoginResult, Counter>; 2],
     ykc_frames: [Counter; YKC_KINDS.len()],
@@ -64,6 +69,7 @@ impl Metrics {
     pub fn new() -> Self {
         let c = |name: &'static str| metrics::counter!(name);
         let cl = |name: &'static str, label: &'static str, value: &'static str| metrics::counter!(name, label => value);
+        let accept_errors = |listener: &'static str| cl("evgate_accept_errors_total", "listener", listener);
         let by_protocol = |name: &'static str| PROTOCOLS.map(|protocol| metrics::gauge!(name, "protocol" => protocol));
         Self {
             accepted: PROTOCOLS.map(|protocol| cl("evgate_connections_accepted_total", "protocol", protocol)),
@@ -72,6 +78,15 @@ impl Metrics {
                 .map(|reason| (reason, cl("evgate_connections_closed_total", "reason", reason.label())))
                 .into(),
             connections: by_protocol("evgate_connections"),
+            connections_limit: metrics::gauge!("evgate_connections_limit"),
+            accept_errors_ykc: accept_errors("ykc"),
+            accept_errors_ocpp: accept_errors("ocpp"),
+            admin: HttpMeters {
+                open: metrics::gauge!("evgate_admin_connections"),
+                refused: c("evgate_admin_connections_refused_total"),
+                timed_out: c("evgate_admin_connections_timed_out_total"),
+                accept_errors: accept_errors("admin"),
+            },
             sessions: by_protocol("evgate_sessions"),
             logins: PROTOCOLS.map(|protocol| {
                 LoginResult::ALL

@@ -115,6 +115,27 @@ pub fn catalogue() -> Vec<Metric> {
             vec![("reason", CloseReason::ALL.map(CloseReason::label).to_vec())],
         ),
         gauge("evgate_connections", "Connections open now.", vec![protocol()]),
+        gauge(
+            "evgate_connections_limit",
+            "Most chargers' connections that are taken: limits.connections, or what the limit of open files leaves.",
+            vec![],
+        ),
+        counter(
+            "evgate_accept_errors_total",
+            "Connections that could not be accepted and were tried again (out of file descriptors or memory), by listener.",
+            vec![("listener", vec!["ykc", "ocpp", "admin"])],
+        ),
+        gauge("evgate_admin_connections", "Connections of the admin listener open now.", vec![]),
+        counter(
+            "evgate_admin_connections_refused_total",
+            "Connections of the admin listener closed because there were too many.",
+            vec![],
+        ),
+        counter(
+            "evgate_admin_connections_timed_out_total",
+            "Connections of the admin listener closed because the peer was silent or too slow.",
+            vec![],
+        ),
         gauge("evgate_sessions", "Chargers logged in now.", vec![protocol()]),
         counter(
             "evgate_logins_total",

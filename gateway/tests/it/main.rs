@@ -4,6 +4,7 @@
 mod common;
 
 mod admin;
+mod admin_crowd;
 mod charger_removed;
 mod command_once;
 mod command_queue_full;
