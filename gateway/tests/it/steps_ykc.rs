@@ -23,6 +23,8 @@ use crate::common::{
 #[derive(Clone, Copy, Debug)]
 enum Do {
     Login(&'static str),
+    /// It says that it has no guns.
+    Gunless,
     Beat,
     /// A card is swiped.
     Card,
@@ -115,6 +117,7 @@ impl Rig {
         let no_trade = TradeNo::ZERO;
         let wanted = match step {
             Login(id) => self.hear(&ykc::login(id)),
+            Gunless => self.hear(&codec::Login { gun_count: 0, ..ykc::login(PILE) }),
             Beat => self.hear(&ykc::heartbeat(PILE)),
             Card => self.hear(&swipe()),
             CardAt(gun) => self.hear(&codec::StartRequest { gun: Gun(gun), ..swipe() }),
@@ -444,6 +447,54 @@ const CASES: &[Case<Do>] = &[
     (
         "a gun that says nothing for a minute does not charge",
         &[IN, (Reprice(2), NOTHING), (Wait(59_999), NOTHING), (Wait(1), "0x58#0 | - | -")],
+    ),
+    (
+        "of a pile that names no guns it is not known for a minute whether one charges",
+        &[
+            (Gunless, "0x02:00#0 | Connected ChargerBooted | -"),
+            (Reprice(2), NOTHING),
+            (Idle(1), "- | StatusChanged MeterSampled | -"),
+            (Wait(59_999), NOTHING),
+            (Wait(1), "0x58#0 | - | -"),
+        ],
+    ),
+    (
+        "a late answer to other prices is not taken for one to the newer",
+        &[
+            IN,
+            (Wait(60_000), NOTHING),
+            (Beat, "0x04#1 | - | -"),
+            (Reprice(2), "0x58#0 | - | -"),
+            (Wait(30_000), NOTHING),
+            (Beat, "0x04#2 | - | -"),
+            (Reprice(3), "0x58#1 | - | -"),
+            (Took, NOTHING),
+            (Wait(30_000), NOTHING),
+            (Beat, "0x04#4 | - | -"),
+            (Wait(60_000), "0x58#2 | - | -"),
+            (Took, "- | TariffChecked | -"),
+            (Wait(1), NOTHING),
+        ],
+    ),
+    (
+        "two answers to two models are one to each, and one that comes before the next is sent leaves no doubt",
+        &[
+            IN,
+            (Wait(60_000), NOTHING),
+            (Beat, "0x04#1 | - | -"),
+            (Reprice(2), "0x58#0 | - | -"),
+            (Wait(30_000), NOTHING),
+            (Beat, "0x04#2 | - | -"),
+            (Reprice(3), "0x58#1 | - | -"),
+            (Refused, NOTHING),
+            (Took, "- | TariffChecked | -"),
+            (Reprice(4), "0x58#2 | - | -"),
+            (Wait(30_000), NOTHING),
+            (Took, NOTHING),
+            (Beat, "0x04#6 | - | -"),
+            (Reprice(5), "0x58#3 | - | -"),
+            (Took, "- | TariffChecked | -"),
+        ],
     ),
     (
         "a pile that charges is told when its last gun is idle, and then what holds then",

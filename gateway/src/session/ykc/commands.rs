@@ -91,6 +91,11 @@ impl YkcSession {
                 } else {
                     cx.settings.answer_ms
                 };
+                if let Action::SetTariff(set) = action
+                    && let Some(model) = pile.model(cx, (!set.tariff.is_empty()).then_some(&set.tariff))
+                {
+                    pile.sent_model(cx, &model);
+                }
                 if let Action::StartCharging(start) = action {
                     pile.let_start(cx.now.mono_ms);
                     pile.expect_start(cx, command.connector, &start.session);

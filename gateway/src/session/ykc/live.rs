@@ -128,11 +128,11 @@ impl Pile {
         self.guns.iter().any(|gun| !gun.trade_no.is_zero())
     }
 
-    /// Every gun is known to do nothing, and none is about to begin.
+    /// Every gun is known to do nothing, and none is about to begin. Of a pile that names no guns it is not known whether all were heard of.
     pub(super) fn is_idle(&self, now_ms: u64) -> bool {
         let heard = self.guns.iter().filter(|gun| gun.state != NEVER).count();
         let charges = |gun: &Gun| !gun.trade_no.is_zero() || gun.state == GunState::Charging.code();
-        let all_heard = heard >= usize::from(self.gun_count) && !self.let_start;
+        let all_heard = self.gun_count > 0 && heard >= usize::from(self.gun_count) && !self.let_start;
         (all_heard || now_ms >= self.unsure_until_ms) && !self.guns.iter().any(charges) && !self.starts_in_flight()
     }
 

@@ -65,6 +65,7 @@ impl YkcSession {
                     refuses_prices: false,
                     holds: 0,
                     push: None,
+                    models_sent: None,
                     unsure_until_ms: cx.now.mono_ms + ALL_HEARD_MS,
                     let_start: false,
                 });

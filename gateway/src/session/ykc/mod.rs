@@ -21,7 +21,13 @@ use events::{
     proto::{Disconnected, VendorMessage, envelope::Body as EventBody},
 };
 
-use self::{authorize::WaitingStarts, commands::Pending, live::Gun, push::Push, record::RecordAnswer};
+use self::{
+    authorize::WaitingStarts,
+    commands::Pending,
+    live::Gun,
+    push::{Push, Unanswered},
+    record::RecordAnswer,
+};
 use super::{Class, CloseReason, Context, Effects, Malformed, Note, Voice, pending::Money};
 use crate::{registry::Seat, translate};
 
@@ -68,6 +74,8 @@ struct Pile {
     holds: u64,
     /// A billing model that it has to be sent.
     push: Option<Box<Push>>,
+    /// Billing models that it was sent and has not answered.
+    models_sent: Option<Box<Unanswered>>,
     /// Until then a gun may charge that we have not heard of: since the login, or because a start was let through. Monotonic, ms.
     unsure_until_ms: u64,
     /// A start was let through.

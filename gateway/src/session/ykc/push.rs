@@ -23,6 +23,22 @@ pub(super) const ALL_HEARD_MS: u64 = 60_000;
 /// A start that was let through begins in this time or never (V1.6 §6.3).
 pub(super) const START_MS: u64 = 90_000;
 
+/// An answer (0x57) that has not come in this time after the last model was sent does not come any more.
+const ANSWER_LOST_MS: u64 = 600_000;
+
+/// Models that were sent (0x58) and not answered. 0x57 does not say which model it answers; a pile answers in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    /// Fingerprint of the last model.
+    model: u64,
+    /// How often that was sent.
+    last: u8,
+    /// How many others before it.
+    older: u8,
+    /// When the last was sent. Monotonic, ms.
+    at_ms: u64,
+}
+
 /// A billing model that a pile has to be sent.
 #[derive(Debug)]
 pub(super) struct Push {
@@ -70,12 +86,13 @@ impl YkcSession {
         // What holds now, not what held when it was found out; the pile may have asked for it meanwhile.
         let model = pile.model(cx, None).filter(|model| fingerprint(model) != pile.holds);
         let frame = model.as_ref().and_then(|model| translate::ykc::billing_model(pile.id, model));
-        let Some(frame) = frame else {
+        let (Some(frame), Some(model)) = (frame, model) else {
             pile.push = None;
             return;
         };
+        pile.sent_model(cx, &model);
         if let Some(push) = &mut pile.push {
-            (push.sent, push.at_ms) = (model, now + cx.settings.answer_ms);
+            (push.sent, push.at_ms) = (Some(model), now + cx.settings.answer_ms);
         }
         let seq = self.next_sequence();
         ykc::encode_styled(seq, &ykc::ModelSet(frame), style, &mut fx.out);
@@ -86,6 +103,33 @@ impl Pile {
     /// A start was let through: its gun is not idle until it has had its time.
     pub(super) fn let_start(&mut self, now_ms: u64) {
         (self.let_start, self.unsure_until_ms) = (true, now_ms + START_MS);
+    }
+
+    /// A model was sent, by us or for a command.
+    pub(super) fn sent_model(&mut self, cx: &Context<'_>, model: &BillingModel) {
+        let (now, model) = (cx.now.mono_ms, fingerprint(model));
+        let before = self.models_sent.take().filter(|sent| now.saturating_sub(sent.at_ms) < ANSWER_LOST_MS);
+        let sent = match before.map(|sent| *sent) {
+            Some(sent) if sent.model == model => Unanswered { last: sent.last.saturating_add(1), at_ms: now, ..sent },
+            Some(sent) => Unanswered { model, last: 1, older: sent.older.saturating_add(sent.last), at_ms: now },
+            None => Unanswered { model, last: 1, older: 0, at_ms: now },
+        };
+        self.models_sent = Some(Box::new(sent));
+    }
+
+    /// A 0x57 came: the fingerprint of the model that it answers. None: it may be the late answer to another than the last.
+    pub(super) fn model_answered(&mut self, now_ms: u64) -> Option<u64> {
+        let sent = self.models_sent.as_deref_mut()?;
+        if sent.older > 0 && now_ms.saturating_sub(sent.at_ms) < ANSWER_LOST_MS {
+            sent.older -= 1;
+            return None;
+        }
+        let model = sent.model;
+        sent.last = sent.last.saturating_sub(1);
+        if sent.last == 0 {
+            self.models_sent = None;
+        }
+        Some(model)
     }
 
     pub(super) fn push_in_flight(&self) -> bool {

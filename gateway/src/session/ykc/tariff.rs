@@ -8,6 +8,7 @@ use events::{
 
 use super::Pile;
 use crate::{
+    registry::prices::fingerprint,
     session::{Class, Context, Effects, Malformed, PushOutcome},
     translate,
 };
@@ -74,8 +75,14 @@ impl Pile {
         self.voice.say(cx, fx, Class::Kept, 0, EventBody::TariffChecked(body));
     }
 
-    /// 0x57: says nothing about which model, but only one 0x58 is in flight.
+    /// 0x57: says nothing about which model. Only one 0x58 is in flight, but the answer to one that was given up may come late: what may
+    /// be that says nothing about the newer model, which is sent again when its time is over.
     pub(super) fn on_model_set_reply(&mut self, cx: &Context<'_>, result: u8, fx: &mut Effects) {
+        let waits = self.in_flight(kind::MODEL_SET_REPLY, None);
+        let answered = self.model_answered(cx.now.mono_ms);
+        if waits && answered.is_none() {
+            return;
+        }
         let Some(pending) = self.take_pending(kind::MODEL_SET_REPLY, None) else {
             if !self.push_in_flight() {
                 fx.malformed(Malformed::Unasked);
@@ -85,7 +92,8 @@ impl Pile {
         };
         if result == 1
             && let Some(events::commands::command::Action::SetTariff(set)) = &pending.command.action
-            && let Some(model) = self.model(cx, Some(&set.tariff))
+            && let Some(model) = self.model(cx, (!set.tariff.is_empty()).then_some(&set.tariff))
+            && answered == Some(fingerprint(&model))
         {
             self.delivered(cx, &model, fx);
         }
