@@ -8,7 +8,7 @@ use events::{
 
 use super::live::clean;
 use crate::{
-    order::{AnswerTo, Incoming, Input, Opening, Record, SaidStart, StartMode, Target, answered, incoming},
+    order::{AnswerTo, Incoming, Input, Opening, Order, Record, SaidStart, StartMode, Target, answered, incoming},
     store::tokens::Token,
     work::Work,
 };
@@ -150,7 +150,7 @@ fn take_connector(work: &mut Work, event: &Envelope, order_no: &str, queued_from
     }
 }
 
-fn started(work: &mut Work, event: &Envelope, session: String, token: &str, mut input: Input, offline: bool) {
+fn started(work: &mut Work, event: &Envelope, session: String, token: &str, input: Input, offline: bool) {
     let (charger, at_ms) = (event.charger.as_str(), event.received_at_ms);
     let Input::SessionStarted { started_at_ms, meter_start, .. } = input else { return };
     let queued_from_ms = offline.then_some(started_at_ms);
@@ -159,16 +159,7 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, mut 
     let found = work.by_start(charger, &session, said).or_else(of_tag);
     if let Some(order_no) = found {
         // Said again (a repeat, a reconnect) it is no news, and whoever charges there now keeps the connector.
-        let first = work.order(&order_no).is_some_and(|row| {
-            let order = &row.facts.order;
-            order.has_no_start_yet() && order.charger == charger
-        });
-        let elsewhere = work.order(&order_no).is_some_and(|row| row.facts.order.charger != charger);
-        if let Input::SessionStarted { connector, .. } = &mut input
-            && elsewhere
-        {
-            *connector = 0;
-        }
+        let first = work.order(&order_no).is_some_and(|row| row.facts.order.has_no_start_yet());
         give(work, &order_no, at_ms, input);
         claim_orphan(work, event, &order_no, token);
         if first {
@@ -176,12 +167,16 @@ fn started(work: &mut Work, event: &Envelope, session: String, token: &str, mut 
         }
         return;
     }
-    let payer = payer_named(work, token);
+    let another = work.of_another(charger, &session);
+    let payer = payer_named(work, token).filter(|_| another.is_none());
     let tariff = bound_tariff(work, charger);
     let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
     let id_tag = Some(clean(token)).filter(|tag| !tag.is_empty());
     let opening = Opening::Started { session, id_tag, started_at_ms, meter_start, offline };
     let order_no = work.open(placed, at_ms, &opening, "event");
+    if let Some(another) = another {
+        tell_apart(work, at_ms, &order_no, &another);
+    }
     take_connector(work, event, &order_no, queued_from_ms);
 }
 
@@ -200,19 +195,40 @@ fn recorded(work: &mut Work, event: &Envelope, mut record: Record) {
     }
     let body = body.encode_to_vec();
     work.with_record(body, |work| match found {
-        Some(order_no) => give(work, &order_no, at_ms, Input::Recorded(Box::new(record))),
+        Some(order_no) => {
+            let left = |order: &Order| order.charger != charger && order.record.is_none();
+            if work.order(&order_no).is_some_and(|row| left(&row.facts.order)) {
+                work.remark(&order_no, at_ms, "record_by_another", format!("charger {charger} delivers its record"));
+            }
+            give(work, &order_no, at_ms, Input::Recorded(Box::new(record)));
+        }
         None => {
-            let payer = payer_of(work, &record);
+            let another = work.of_another(charger, &record.session);
+            let payer = payer_of(work, &record).filter(|_| another.is_none());
             let tariff = bound_tariff(work, charger);
             let placed = work.place(charger, event.connector, at_ms, payer, &tariff);
-            work.open(placed, at_ms, &Opening::Recorded(Box::new(record)), "event");
+            let order_no = work.open(placed, at_ms, &Opening::Recorded(Box::new(record)), "event");
+            if let Some(another) = another {
+                tell_apart(work, at_ms, &order_no, &another);
+            }
         }
     });
 }
 
+/// Two orders of two chargers have one trade number: each says so on its timeline, for whoever looks at one of them.
+fn tell_apart(work: &mut Work, at_ms: i64, order_no: &str, another: &str) {
+    for (one, other) in [(order_no, another), (another, order_no)] {
+        let Some(charger) = work.order(other).map(|row| row.facts.order.charger.clone()) else { continue };
+        let detail = format!("order {other} of charger {charger} has this trade number");
+        work.remark(one, at_ms, "number_of_another", detail);
+    }
+}
+
 /// The start of a session whose record came first says who pays for it: a token's account, or the payer of the order it names.
 fn claim_orphan(work: &mut Work, event: &Envelope, order_no: &str, token: &str) {
-    if !work.order(order_no).is_some_and(|row| row.facts.order.is_orphan()) {
+    let orphan = work.order(order_no).map(|row| &row.facts.order).filter(|order| order.is_orphan());
+    let Some(session) = orphan.and_then(|order| order.session.as_deref()) else { return };
+    if work.of_another(&event.charger, session).is_some() {
         return;
     }
     let of_order = || {
