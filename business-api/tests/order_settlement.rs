@@ -171,6 +171,51 @@ fn no_total_is_no_reason_to_close_what_claims_energy_or_money() {
     assert_eq!(settled_with(step, |_| {}).outcome, BillOutcome::Due { total: Fen(0), energy: EnergyE4(0) });
 }
 
+/// What is next to nothing is worth nothing: then it must be all that the record claims.
+#[test]
+fn next_to_no_total_is_no_reason_to_close_what_claims_energy_or_money() {
+    let of = |total: i64, periods: i64, moved: i64, amount: i64| Record {
+        meter_end: Some(EnergyE4(1_000_000 + moved)),
+        amount: Some(AmountE4(amount)),
+        periods: vec![cell(PeriodKind::Valley, periods)],
+        ..record(1, total)
+    };
+    for tariff in [a1(), b1()] {
+        let settled = |record: Record| settle_with(&tariff, Protocol::Ykc, None, record, |_| {});
+        for total in [1, 50, 100] {
+            for record in [of(total, 500_000, total, 0), of(total, 500_000, total, 381_250)] {
+                assert_eq!(held(&settled(record)), ExceptionCode::EnergyInconsistent);
+            }
+        }
+        for total in [1, 50] {
+            held(&settled(of(total, 0, total, 381_250))); // as what, says whether the amount only informs
+        }
+        assert_eq!(held(&settled(of(40, 40, 140, 0))), ExceptionCode::EnergyInconsistent, "more on the meter");
+        assert_eq!(settled(of(40, 40, 40, 0)).outcome, BillOutcome::Due { total: Fen(0), energy: EnergyE4(40) });
+    }
+}
+
+/// Business rules 1.1: the sum of the periods against the total, whatever the meter says.
+#[test]
+fn periods_that_do_not_add_up_to_the_total_are_held() {
+    for meter_end in [1_300_000, 0] {
+        let of = |apart: i64| {
+            let mut record = Record { meter_end: Some(EnergyE4(meter_end)), amount: None, ..record(1, 300_000) };
+            record.meter_start = record.meter_start.filter(|_| meter_end > 0).or(Some(EnergyE4(0)));
+            record.periods[1].energy.0 += apart;
+            settled_with(record, |_| {})
+        };
+        for apart in [-101, 101, -150_000, 500_000] {
+            assert_eq!(held(&of(apart)), ExceptionCode::EnergyInconsistent, "{apart}");
+        }
+        for apart in [-100, 0, 100] {
+            assert!(of(apart).bill.is_some(), "{apart}");
+        }
+    }
+    let unsplit = Record { periods: Vec::new(), ..record(1, 300_000) };
+    assert!(settled_with(unsplit, |_| {}).bill.is_some(), "a charger that does not split its energy");
+}
+
 /// Before anybody saw current flow, too: such a record is billed, not taken for a start that failed.
 #[test]
 fn a_start_that_failed_is_told_by_a_record_that_claims_nothing() {

@@ -189,7 +189,7 @@ impl Record {
         };
         let mut periods = Vec::with_capacity(event.periods.len());
         for period in &event.periods {
-            // An unknown kind cannot be billed from; the total still can.
+            // An unknown kind cannot be billed from. Where it has energy, the others do not add up to the total: a person looks.
             let Some(kind) = kind_of(period.kind()) else { continue };
             periods.push(CellEnergy {
                 kind,
@@ -241,24 +241,30 @@ impl Record {
         self.total_energy(meter_start) == Some(EnergyE4::ZERO) && self.claim_without_energy(meter_start).is_none()
     }
 
-    /// What of a record whose total is 0 speaks of a delivery all the same, in words. Meters count in steps: up to
-    /// [`METER_TOLERANCE`] is nothing, and so is an amount that rounds to 0 fen. A meter that ran backwards says nothing.
+    /// What of a record whose total is 0 speaks of a delivery all the same, in words: its meter, its periods, or an amount that does not
+    /// round to 0 fen.
     #[must_use]
     pub fn claim_without_energy(&self, meter_start: Option<EnergyE4>) -> Option<String> {
+        self.claim_of_energy(meter_start).or_else(|| {
+            let amount = self.amount.filter(|amount| amount.0 >= HALF_A_FEN)?;
+            Some(format!("the amount is {amount} yuan"))
+        })
+    }
+
+    /// What beside its total speaks of energy, in words. Meters count in steps: up to [`METER_TOLERANCE`] is nothing. A meter that
+    /// ran backwards says nothing.
+    #[must_use]
+    pub fn claim_of_energy(&self, meter_start: Option<EnergyE4>) -> Option<String> {
         let tolerance = i128::from(METER_TOLERANCE.0);
         let from = self.meter_start.or(meter_start).map(|from| i128::from(from.0));
         let points = self.registers.iter().map(|point| point.energy).chain(self.meter_end);
         let metered = points.max().zip(from).map_or(0, |(most, from)| i128::from(most.0) - from);
+        let kwh = |energy: i128| EnergyE4(i64::try_from(energy).unwrap_or(i64::MAX));
         if metered > tolerance {
-            return Some(format!("the meter moved by {} kWh", EnergyE4(i64::try_from(metered).unwrap_or(i64::MAX))));
+            return Some(format!("the meter moved by {} kWh", kwh(metered)));
         }
         let periods = self.periods_sum();
-        if periods > tolerance {
-            let sum = EnergyE4(i64::try_from(periods).unwrap_or(i64::MAX));
-            return Some(format!("the periods add up to {sum} kWh"));
-        }
-        let amount = self.amount.filter(|amount| amount.0 >= HALF_A_FEN)?;
-        Some(format!("the amount is {amount} yuan"))
+        (periods > tolerance).then(|| format!("the periods add up to {} kWh", kwh(periods)))
     }
 
     /// Energy of all periods, 0.0001 kWh.

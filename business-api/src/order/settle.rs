@@ -8,7 +8,7 @@ use super::plausibility::{Against, Implausible, Limits, plausible};
 use super::record::{Protocol, Record};
 use super::state::{ExceptionCode, Hold, Order, Settled, State};
 use super::step::Work;
-use crate::bill::{self, Bill, BillError, ChargerPeriod, ChargerSplit, Options, Sample, Session, SplitTariff};
+use crate::bill::{self, Bill, BillError, ChargerPeriod, ChargerSplit, Options, Sample, Session, SplitTariff, Verdict};
 use crate::tariff::{BillingModel, LocalDate, PeriodKind, Tariff};
 
 /// What billing needs beside the order.
@@ -64,10 +64,24 @@ pub fn settle(order: &Order, facts: &Facts<'_>) -> Settlement {
             held(ExceptionCode::AmountMismatch, Some(bill), detail.unwrap_or_default())
         }
         Ok(bill) => {
+            if let Some(claim) = claim_beside(order, &bill, facts.limits) {
+                let detail = format!("{} kWh, nothing due, but {claim}", bill.energy);
+                return held(ExceptionCode::EnergyInconsistent, Some(bill), detail);
+            }
             let outcome = BillOutcome::Due { total: bill.total_fen, energy: bill.energy };
             Settlement { outcome, bill: Some(bill), detail: String::new() }
         }
     }
+}
+
+/// What the record of next to no energy claims beside it, where nothing is due for that: the amount also where it only informs.
+fn claim_beside(order: &Order, bill: &Bill, limits: &Limits) -> Option<String> {
+    let next_to_nothing = bill.total_fen == Fen::ZERO && bill.energy <= limits.meter_tolerance;
+    let record = order.record.as_ref().filter(|_| next_to_nothing && order.estimate.is_none())?;
+    record.claim_of_energy(order.meter_start).or_else(|| {
+        let comparison = bill.comparison.filter(|it| it.verdict == Verdict::AmountMismatch)?;
+        Some(format!("the amount is {} yuan", comparison.charger))
+    })
 }
 
 /// The billing input of an order: its estimate, else its record.
@@ -119,15 +133,22 @@ pub fn bill_session(order: &Order, facts: &Facts<'_>) -> Result<Session, Implaus
     Ok(session)
 }
 
-/// The charger's total, checked against its meter. A meter that ran backwards (reset, rollover) is not believed; then the
-/// periods must agree with the total. Periods of more than a total that no meter confirms contradict it, and so does whatever speaks of
-/// a delivery where the total is 0: nothing is closed for nothing while its record claims energy or money.
+/// The charger's total, checked against its meter and its periods. A meter that ran backwards (reset, rollover) is not believed; then
+/// the periods must agree with the total to the last digits. Whatever speaks of a delivery where the total is 0 contradicts it: nothing
+/// is closed for nothing while its record claims energy or money.
 fn energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) -> Result<EnergyE4, Implausible> {
+    let inconsistent = |text: String| Err(Implausible::Inconsistent(text));
     let energy = metered_energy_of(record, meter_start, limits)?;
     if energy == EnergyE4::ZERO
         && let Some(claim) = record.claim_without_energy(meter_start)
     {
-        return Err(Implausible::Inconsistent(format!("no energy, but {claim}")));
+        return inconsistent(format!("no energy, but {claim}"));
+    }
+    let sum = record.periods_sum();
+    let apart = (sum - i128::from(energy.0)).abs();
+    if !record.periods.is_empty() && apart > i128::from(limits.meter_tolerance.0) {
+        let sum = EnergyE4(i64::try_from(sum).unwrap_or(i64::MAX));
+        return inconsistent(format!("total {energy} kWh, {sum} kWh in the periods"));
     }
     Ok(energy)
 }
@@ -145,13 +166,7 @@ fn metered_energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Li
         },
         (None, Some(metered)) if metered.is_negative() => inconsistent("the meter ran backwards".to_owned()),
         (None, Some(metered)) => Ok(metered),
-        (Some(total), None) => {
-            let sum = record.periods_sum();
-            if sum - i128::from(total.0) > i128::from(limits.meter_tolerance.0) {
-                return inconsistent(format!("total {total} kWh, more in the periods, and no meter readings"));
-            }
-            Ok(total)
-        }
+        (Some(total), None) => Ok(total),
         (Some(total), Some(metered)) if metered.is_negative() => {
             if periods_agree(record, total) {
                 Ok(total)
