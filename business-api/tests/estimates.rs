@@ -16,6 +16,7 @@ on_both! {
     a_record_after_the_estimate_is_a_conflict_only_if_it_differs
     a_record_that_comes_first_counts
     an_estimate_that_cannot_be_billed_gives_way_to_the_record
+    an_estimate_that_was_held_is_billed_when_it_is_approved_again
     an_orphan_is_paid_by_whom_the_estimate_names
     only_what_is_held_is_estimated_and_only_with_figures_that_can_be
 }
@@ -164,6 +165,27 @@ async fn an_estimate_that_cannot_be_billed_gives_way_to_the_record(on: On) {
     let order = app.order_in(&order_no, "COMPLETED").await;
     assert_eq!((&order["energy_kwh"], &order["energy_source"]), (&json!("20.0000"), &json!("record")));
     assert_eq!((&order["record_status"], booked(&app).await), (&json!("received"), json!(2147)));
+}
+
+/// 20 kWh in ten minutes are too much for 7 kW. Once the power in the registry is put right, the same two people say the same again.
+async fn an_estimate_that_was_held_is_billed_when_it_is_approved_again(on: On) {
+    let app = app(on).await;
+    let order_no = held(&app, 1).await;
+    let power = |watts: u32| {
+        let (app, body) = (&app, json!({"rated_power_w": watts}));
+        async move { app.call("PATCH", &format!("/v1/chargers/{YKC}"), KEY, &[], Some(&body)).await.expect(200) }
+    };
+    let rated = power(7_000).await["rated_power_w"].clone();
+    assert_eq!(rated, 7_000);
+    let order = settle(&app, &order_no, &figures()).await;
+    assert_eq!((&order["state"], &order["exception_code"]), (&json!("EXCEPTION"), &json!("energy_implausible")));
+    let approve = format!("/v1/orders/{order_no}/estimate/approve");
+    say(&app, SECOND, &approve, &figures()).await.problem(409, "no_estimate");
+    power(180_000).await;
+    let order = settle(&app, &order_no, &figures()).await;
+    assert_eq!((&order["state"], &order["total_fen"]), (&json!("COMPLETED"), &json!(2147)));
+    assert_eq!(say(&app, SECOND, &approve, &figures()).await.expect(202)["version"], order["version"]);
+    assert_eq!(booked(&app).await, 2147);
 }
 
 async fn an_orphan_is_paid_by_whom_the_estimate_names(on: On) {

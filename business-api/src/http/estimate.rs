@@ -130,7 +130,7 @@ async fn act_in(
                 work.ask_estimate(order_no, EstimateAsked { estimate, account, at_ms: now_ms, exception });
             }
         }
-        Act::Approve if row.facts.order.estimate.as_ref().is_some_and(|done| same(done, &said)) => {} // Said again.
+        Act::Approve if settled_by(row).is_some_and(|done| same(done, &said)) => {} // Said again.
         Act::Approve => {
             held(row)?;
             let Some(asked) = asked else {
@@ -165,6 +165,12 @@ fn held(row: &OrderRow) -> Result<ExceptionCode, Problem> {
 fn pending(row: &OrderRow) -> Option<&EstimateAsked> {
     let asked = row.facts.estimate_asked.as_ref();
     asked.filter(|asked| row.facts.order.exception == Some(asked.exception))
+}
+
+/// The estimate that settled the order; one that billing held has settled nothing.
+fn settled_by(row: &OrderRow) -> Option<&Estimate> {
+    let order = &row.facts.order;
+    order.estimate.as_ref().filter(|_| order.exception.is_none())
 }
 
 /// The same figures and reason, whoever says them.

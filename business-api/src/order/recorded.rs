@@ -139,8 +139,8 @@ fn beside_estimate(work: &mut Work, record: &Record) {
 
 /// T22.
 pub(super) fn estimate(work: &mut Work, estimate: &Estimate, payer: Option<&str>) -> bool {
-    if work.order.estimate.as_ref() == Some(estimate) {
-        return true; // Said again.
+    if work.state() != State::Exception && work.order.estimate.as_ref() == Some(estimate) {
+        return true; // Said again. One that billing held has settled nothing: it is billed anew.
     }
     if work.state() != State::Exception || !approved(estimate) || !somebody_pays(&work.order, payer) {
         return false;
