@@ -5,6 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use business_api::registry::{self, ApplyError};
 use events::{
     log::Position,
     prost::Message as _,
@@ -21,6 +22,7 @@ on_both! {
     a_charger_reaches_the_log_and_leaves_a_tombstone
     a_charger_with_an_open_order_stays
     a_start_and_a_removal_at_once_never_both_succeed
+    a_start_and_a_disabling_at_once_never_both_succeed
     ids_of_chargers_are_unique_over_tenants
     tokens_come_change_and_go
     tariffs_keep_their_prices
@@ -171,6 +173,23 @@ async fn a_charger_with_an_open_order_stays(on: On) {
     app.post("/v1/orders", start).await.expect(201);
     let path = format!("/v1/chargers/{NEW}");
     delete(&app, &path).await.problem(409, "charger_has_open_orders");
+    patch(&app, &path, json!({"enabled": false})).await.problem(409, "charger_has_open_orders");
+    let file = app.db.folder.path().join("off.toml");
+    let text = format!(
+        "[[tenants]]\nid = 1001\nname = \"t\"\nkeys = [{{ name = \"k\", key = \"{KEY}\" }}]\n\
+         [[stations]]\ntenant = 1001\nid = \"S03\"\nname = \"three\"\n\
+         [[chargers]]\ntenant = 1001\nid = \"{NEW}\"\nstation = \"S03\"\nprotocol = \"ocpp1.6\"\nconnectors = 2\n\
+         rated_power_kw = \"7\"\nenabled = false\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let Err(ApplyError::Invalid(problems)) = registry::apply(&app.store, &file, false, app.now()).await else {
+        panic!()
+    };
+    assert!(
+        matches!(&problems[..], [it] if it.key == "chargers[0].enabled" && it.what.contains("not over")),
+        "{problems:?}"
+    );
+    assert_eq!(app.get(&path).await.expect(200)["enabled"], true);
     assert_eq!(pointer(patch(&app, &path, json!({"connector_count": 1})).await), "/connector_count");
     assert_eq!(
         patch(&app, &path, json!({"connector_count": 3})).await.expect(200)["connectors"].as_array().unwrap().len(),
@@ -192,6 +211,24 @@ async fn a_start_and_a_removal_at_once_never_both_succeed(on: On) {
             (201, 409) => assert_eq!(app.get(&path).await.status, 200),
             (422, 204) => assert_eq!(start.body["code"], "unknown_charger"),
             other => panic!("{other:?}: {} {}", start.body, removal.body),
+        }
+    }
+}
+
+async fn a_start_and_a_disabling_at_once_never_both_succeed(on: On) {
+    let app = App::start(on).await;
+    for n in 0..12 {
+        let id = format!("EVGW-RACE-{n}");
+        app.post("/v1/chargers", charger(&id)).await.expect(201);
+        app.connect(&id).await;
+        let path = format!("/v1/chargers/{id}");
+        let start = app.post("/v1/orders", json!({"charger": id, "connector": 1, "account": "user-1"}));
+        let (start, off) = futures::future::join(start, patch(&app, &path, json!({"enabled": false}))).await;
+        let enabled = app.get(&path).await.expect(200)["enabled"].clone();
+        match (start.status, off.status) {
+            (201, 409) => assert_eq!(enabled, true),
+            (409, 200) => assert_eq!((&start.body["code"], enabled), (&json!("charger_disabled"), json!(false))),
+            other => panic!("{other:?}: {} {}", start.body, off.body),
         }
     }
 }

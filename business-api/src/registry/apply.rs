@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     store::{
-        Store, TenantId, Tx,
+        DbError, Store, TenantId, Tx,
         outbox::Outgoing,
         registry::{Charger, Station},
         tariffs::TariffGroup,
@@ -330,6 +330,11 @@ pub(super) async fn apply_charger(
         diff.unchanged += 1;
         return Ok(());
     }
+    if hides(before, &wanted) && has_open_orders(tx, tenant, &wanted.id).await? {
+        let what = "the charger has an order that is not over: disabled, it could not send its record";
+        diff.problems.push(at.problem("enabled", what));
+        return Ok(());
+    }
     if before.is_some_and(|before| wanted.connectors < before.connectors) {
         tx.lock_connectors(tenant, &wanted.id).await?;
         let open = tx.open_orders(tenant, std::slice::from_ref(&wanted.id)).await?;
@@ -351,6 +356,18 @@ pub(super) async fn apply_charger(
     }
     diff.publish(charger_key(&wanted.id), &entry);
     Ok(())
+}
+
+/// The change disables a charger that was enabled.
+pub(super) fn hides(before: Option<&Charger>, wanted: &Charger) -> bool {
+    before.is_some_and(|before| before.enabled && !wanted.enabled)
+}
+
+/// Whether the charger has an order that is not over. A start that came first is seen here, one that comes later finds the charger as
+/// this transaction leaves it.
+pub(super) async fn has_open_orders(tx: &mut Tx, tenant: TenantId, id: &str) -> Result<bool, DbError> {
+    tx.lock_connectors(tenant, id).await?;
+    Ok(!tx.open_orders(tenant, &[id.to_owned()]).await?.is_empty())
 }
 
 /// The stored secret while the password is the same; a new salt for a new one.

@@ -10,8 +10,8 @@ use events::clock::Clock;
 use super::{
     ApplyError, Problem,
     apply::{
-        Diff, apply_charger, apply_default, apply_station, apply_tariff, apply_token, charger_key, tariff_key,
-        token_key,
+        Diff, apply_charger, apply_default, apply_station, apply_tariff, apply_token, charger_key, has_open_orders,
+        hides, tariff_key, token_key,
     },
     check::{
         Known, RATED_POWER_W, Secret, check_charger, check_default_tariff, check_station, check_tariff, check_token,
@@ -46,6 +46,9 @@ impl From<DbError> for EditError {
         Self::Database(error)
     }
 }
+
+/// Neither removed nor disabled is a charger whose record is still to come: gateways would not take it.
+const OPEN_ORDERS: EditError = EditError::InUse("charger_has_open_orders", "the charger has an order that is not over");
 
 /// What is stored of what the entry refers to.
 #[derive(Debug, Default)]
@@ -154,6 +157,9 @@ pub(crate) async fn put_charger(
     let before = tx.registered_charger(tenant, &id).await?;
     judge(which, &id, "id", before.as_ref(), problems)?;
     let Some((charger, secret)) = checked else { return Err(EditError::Missing) };
+    if hides(before.as_ref(), &charger) && has_open_orders(tx, tenant, &id).await? {
+        return Err(OPEN_ORDERS);
+    }
     let secret = if keep_secret { Secret::Keep } else { secret };
     let default = |station: Option<crate::store::registry::Station>| station.map(|it| it.default_tariff);
     let default_before = match &before {
@@ -244,10 +250,8 @@ pub(crate) async fn remove_charger(tx: &mut Tx, tenant: TenantId, id: &str) -> R
     if tx.registered_charger(tenant, id).await?.is_none() {
         return Err(EditError::Missing);
     }
-    // A start that came first is seen here, one that comes later finds no charger.
-    tx.lock_connectors(tenant, id).await?;
-    if !tx.open_orders(tenant, &[id.to_owned()]).await?.is_empty() {
-        return Err(EditError::InUse("charger_has_open_orders", "the charger has an order that is not over"));
+    if has_open_orders(tx, tenant, id).await? {
+        return Err(OPEN_ORDERS);
     }
     tx.remove_charger(tenant, id).await?;
     bury(tx, charger_key(id)).await
