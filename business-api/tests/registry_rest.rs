@@ -304,6 +304,10 @@ async fn tariffs_keep_their_prices(on: On) {
         async move { app.call("PATCH", path, KEY, &[("if-match", &tag)], Some(&body)).await }
     };
     with("/v1/tariffs/S03/7", "\"another\"".to_owned(), named.clone()).await.problem(412, "if_match_failed");
+    for second in ["*", tag.as_str(), "\"another\""] {
+        let two = [("if-match", tag.as_str()), ("if-match", second)];
+        app.call("PATCH", "/v1/tariffs/S03/7", KEY, &two, Some(&named)).await.problem(400, "repeated_header");
+    }
     let renamed = with("/v1/tariffs/S03/7", tag.clone(), named.clone()).await.expect(200);
     assert_eq!((&renamed["name"], &renamed["versions"]), (&json!("sieben"), &made["versions"]));
     with("/v1/tariffs/S03/7", tag, named).await.problem(412, "if_match_failed");

@@ -143,12 +143,16 @@ pub(super) fn tagged(status: StatusCode, body: Value) -> Response {
 
 /// Prices are money: who changes a tariff must say which state of it he saw.
 fn precondition(headers: &HeaderMap, current: &Value) -> Result<(), Problem> {
-    let Some(given) = headers.get(header::IF_MATCH) else {
+    let mut given = headers.get_all(header::IF_MATCH).iter();
+    let Some(first) = given.next() else {
         let detail = "this change needs an If-Match header with the ETag of what it changes";
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match_required", detail));
     };
+    if given.next().is_some() {
+        return Err(Problem::bad_request("repeated_header", "a request has one If-Match header"));
+    }
     let tag = etag(current);
-    let matches = given.to_str().is_ok_and(|given| given.split(',').map(str::trim).any(|one| one == "*" || one == tag));
+    let matches = first.to_str().is_ok_and(|given| given.split(',').map(str::trim).any(|one| one == "*" || one == tag));
     if matches {
         return Ok(());
     }
