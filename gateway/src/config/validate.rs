@@ -103,6 +103,10 @@ impl Config {
                 return bad(key, &format!("1 to {COUNT_MAX}"));
             }
         }
+        // 0: they are not sent.
+        if self.ykc.tariffs_per_second as usize > COUNT_MAX {
+            return bad("ykc.tariffs_per_second", &format!("0 to {COUNT_MAX}"));
+        }
         let listeners = self.listeners();
         for (index, (key, addr)) in listeners.iter().enumerate() {
             // SO_REUSEPORT would let both open, and the kernel deal chargers out among them.
