@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use business_api::order::{ExceptionCode, WorkItem};
 use serde_json::Value;
 
 fn document() -> Value {
@@ -42,6 +43,32 @@ fn every_operation_is_whole() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_reason_to_hold_an_order_is_documented_wherever_one_is_named() {
+    let document = document();
+    let codes: BTreeSet<&str> = ExceptionCode::ALL.iter().map(|code| code.name()).collect();
+    let kinds: BTreeSet<&str> = WorkItem::ALL.iter().map(|item| item.code()).collect();
+    assert_eq!(kinds, codes.iter().copied().chain(["record_conflict"]).collect());
+    let mut enums = Vec::new();
+    collect_enums(&document, &mut enums);
+    let about_holds: Vec<_> = enums.into_iter().filter(|names| names.contains("offline_timeout")).collect();
+    assert_eq!(about_holds.len(), 4, "{about_holds:?}");
+    for names in about_holds {
+        assert!(names == codes || names == kinds, "{names:?}");
+    }
+}
+
+fn collect_enums<'a>(value: &'a Value, found: &mut Vec<BTreeSet<&'a str>>) {
+    if let Some(names) = value["enum"].as_array() {
+        found.push(names.iter().filter_map(Value::as_str).collect());
+    }
+    match value {
+        Value::Object(members) => members.values().for_each(|member| collect_enums(member, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_enums(item, found)),
+        _ => {}
     }
 }
 

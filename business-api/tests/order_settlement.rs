@@ -205,10 +205,11 @@ fn periods_that_do_not_add_up_to_the_total_are_held() {
             record.periods[1].energy.0 += apart;
             settled_with(record, |_| {})
         };
-        for apart in [-101, 101, -150_000, 500_000] {
+        // Two periods, each rounded to 0.01 kWh: 0.02 kWh.
+        for apart in [-201, 201, -150_000, 500_000] {
             assert_eq!(held(&of(apart)), ExceptionCode::EnergyInconsistent, "{apart}");
         }
-        for apart in [-100, 0, 100] {
+        for apart in [-200, 0, 200] {
             assert!(of(apart).bill.is_some(), "{apart}");
         }
     }

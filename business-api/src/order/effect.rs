@@ -79,9 +79,10 @@ pub enum WorkItem {
 
 impl WorkItem {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RecordConflict,
         Self::Held(ExceptionCode::OfflineTimeout),
+        Self::Held(ExceptionCode::StopTimeout),
         Self::Held(ExceptionCode::RecordMissing),
         Self::Held(ExceptionCode::AmountMismatch),
         Self::Held(ExceptionCode::EnergyInconsistent),

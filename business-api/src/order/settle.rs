@@ -146,7 +146,12 @@ fn energy_of(record: &Record, meter_start: Option<EnergyE4>, limits: &Limits) ->
     }
     let sum = record.periods_sum();
     let apart = (sum - i128::from(energy.0)).abs();
-    if !record.periods.is_empty() && apart > i128::from(limits.meter_tolerance.0) {
+    // Each period in use may be rounded as coarsely as the meter. Of a total that is no more than that itself nothing is left to chance.
+    let tolerance = i128::from(limits.meter_tolerance.0);
+    let used = record.periods.iter().filter(|period| period.energy != EnergyE4::ZERO).count();
+    let rounded = tolerance * i128::try_from(used).unwrap_or(1);
+    let tolerance = if i128::from(energy.0) > rounded { rounded } else { tolerance };
+    if !record.periods.is_empty() && apart > tolerance {
         let sum = EnergyE4(i64::try_from(sum).unwrap_or(i64::MAX));
         return inconsistent(format!("total {energy} kWh, {sum} kWh in the periods"));
     }
